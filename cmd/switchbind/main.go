@@ -1,0 +1,4 @@
+// Command switchbind puts bare metal on the right network.
+package main
+
+func main() {}

@@ -1,0 +1,3 @@
+module github.com/switchbind/switchbind
+
+go 1.26.0

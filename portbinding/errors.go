@@ -1,0 +1,31 @@
+package portbinding
+
+import "fmt"
+
+// InvalidError says that a message or request breaks the contract. Nothing changes until it is sent again, corrected.
+type InvalidError struct {
+	Pointer string // RFC 6901 JSON pointer of the fault inside the message, "" for the whole
+	Problem string
+}
+
+func (e *InvalidError) Error() string {
+	if e.Pointer == "" {
+		return "invalid message: " + e.Problem
+	}
+	return fmt.Sprintf("invalid message at %s: %s", e.Pointer, e.Problem)
+}
+
+// UnknownError says that a request names something that does not exist.
+type UnknownError struct {
+	Kind string // "port", "switch", "snapshot"
+	Name string
+	Hint string // what there is, or which command tells
+}
+
+func (e *UnknownError) Error() string {
+	text := fmt.Sprintf("no %s %q is known", e.Kind, e.Name)
+	if e.Hint != "" {
+		text += ": " + e.Hint
+	}
+	return text
+}
