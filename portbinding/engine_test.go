@@ -42,14 +42,14 @@ func TestBindRebindUnbind(t *testing.T) {
 		synctest.Wait()
 		wantStatuses(t, s, 1, "bound")
 		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(110))
-		if name := s.switches["leaf1"].state.VLANs[110].Name; name != "net-net-110" {
+		if name := s.switches["leaf1"].vlan(110).Name; name != "net-net-110" {
 			t.Errorf("VLAN 110 is named %q", name)
 		}
 		s.send(at(2, bound(1, 120, "leaf1/Ethernet1")))
 		synctest.Wait()
 		wantStatuses(t, s, 1, "bound", "bound")
 		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(120))
-		if _, still := s.switches["leaf1"].state.VLANs[110]; still {
+		if s.switches["leaf1"].vlan(110) != nil {
 			t.Error("VLAN 110 was created by us, is used by nobody, and is still there")
 		}
 		s.send(gone(1, 3, Absent))
@@ -312,14 +312,14 @@ func TestSaveIsDebouncedAndShown(t *testing.T) {
 			synctest.Wait()
 		}
 		views, _ := s.engine.Switches(context.Background())
-		if !views[0].Unsaved || s.switches["leaf1"].saves != 0 {
-			t.Errorf("right after the change: unsaved %v, %d saves", views[0].Unsaved, s.switches["leaf1"].saves)
+		if !views[0].Unsaved || s.switches["leaf1"].saveCount() != 0 {
+			t.Errorf("right after the change: unsaved %v, %d saves", views[0].Unsaved, s.switches["leaf1"].saveCount())
 		}
 		time.Sleep(11 * time.Second)
 		synctest.Wait()
 		views, _ = s.engine.Switches(context.Background())
-		if views[0].Unsaved || s.switches["leaf1"].saves != 1 {
-			t.Errorf("after it was quiet: unsaved %v, %d saves, want one", views[0].Unsaved, s.switches["leaf1"].saves)
+		if views[0].Unsaved || s.switches["leaf1"].saveCount() != 1 {
+			t.Errorf("after it was quiet: unsaved %v, %d saves, want one", views[0].Unsaved, s.switches["leaf1"].saveCount())
 		}
 	})
 }
@@ -337,8 +337,8 @@ func TestUnsavedSurvivesRestart(t *testing.T) {
 		defer s.stop()
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if s.switches["leaf1"].saves != 1 {
-			t.Errorf("%d saves after the restart, want 1", s.switches["leaf1"].saves)
+		if s.switches["leaf1"].saveCount() != 1 {
+			t.Errorf("%d saves after the restart, want 1", s.switches["leaf1"].saveCount())
 		}
 	})
 }
@@ -358,7 +358,9 @@ func TestAuthenticationIsNotHammered(t *testing.T) {
 			time.Sleep(20 * time.Second)
 		}
 		synctest.Wait()
-		if n := s.switches["leaf1"].reads; n != 1 {
+		n := 0
+		s.switches["leaf1"].fault(func() { n = s.switches["leaf1"].reads })
+		if n != 1 {
 			t.Errorf("%d log-ins within 7 minutes after the first was refused, want 1", n)
 		}
 		if got := s.outbox.last(port(1)); got.Reason != ReasonAuthFailed {
@@ -396,7 +398,7 @@ func TestDryRunWritesNothing(t *testing.T) {
 		synctest.Wait()
 		wantStatuses(t, s, 1, "pending/dry-run")
 		wantStatuses(t, s, 2, "bound") // it is what it should be: that much was verified
-		if n := s.switches["leaf1"].changes() + s.switches["leaf1"].saves; n != 0 {
+		if n := s.switches["leaf1"].changes() + s.switches["leaf1"].saveCount(); n != 0 {
 			t.Errorf("a dry run wrote %d times", n)
 		}
 	})

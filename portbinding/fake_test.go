@@ -218,6 +218,22 @@ func (s *fakeSwitch) changes() int {
 	return len(s.applies)
 }
 
+// vlan is an entry of the VLAN table, nil where there is none.
+func (s *fakeSwitch) vlan(id switchdrivers.VLANID) *switchdrivers.VLAN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v, ok := s.state.VLANs[id]; ok {
+		return &v
+	}
+	return nil
+}
+
+func (s *fakeSwitch) saveCount() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saves
+}
+
 func (s *fakeSwitch) fault(f func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
