@@ -30,8 +30,11 @@ func choicesFor(path string) []string {
 	return choices[strings.Join(parts[max(0, len(parts)-2):], ".")]
 }
 
-// Token is what may stand between two dots of a NATS subject: names of sources and switches are part of subjects.
-var token = regexp.MustCompile(`^[A-Za-z0-9_-]{1,63}$`)
+// source is what may stand between two dots of a NATS subject.
+var source = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}$`)
+
+// switchName is what a switch may be called: host names fit.
+var switchName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$`)
 
 var prefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 
@@ -47,8 +50,8 @@ func check(d *decoder, c *Config) {
 	if c.Log.Format != "" {
 		k.oneOf("log.format", c.Log.Format)
 	}
-	if _, port, err := net.SplitHostPort(c.Embedded.Listen); err != nil || !validPort(port, 0) {
-		k.wrong("embedded.listen", "must be host:port, such as 127.0.0.1:4222")
+	if _, port, err := net.SplitHostPort(c.Embedded.Listen); c.Embedded.Listen != "none" && (err != nil || !validPort(port, 0)) {
+		k.wrong("embedded.listen", "must be host:port, such as 127.0.0.1:4222, or none")
 	}
 	if c.Snapshot.RemoveAtMost < 0 {
 		k.wrong("snapshot.remove_at_most", "must not be negative")
@@ -56,8 +59,8 @@ func check(d *decoder, c *Config) {
 	if s := c.Snapshot.RemoveShareAtMost; !(s >= 0 && s <= 1) {
 		k.wrong("snapshot.remove_share_at_most", "must be from 0 to 1 (0.2 is a fifth)")
 	}
-	for i, source := range c.Snapshot.Sources {
-		if !token.MatchString(source) {
+	for i, name := range c.Snapshot.Sources {
+		if !source.MatchString(name) {
 			k.wrong(fmt.Sprintf("snapshot.sources[%d]", i), "a source is letters, digits, - and _, such as neutron-RegionOne")
 		}
 	}
@@ -83,9 +86,11 @@ func (k checker) place(path string) Position {
 			return at
 		}
 		if rest, isSwitch := strings.CutPrefix(p, "switches."); isSwitch {
-			if _, key, deep := strings.Cut(rest, "."); deep {
-				if at, ok := k.where["switch_defaults."+key]; ok {
-					return at
+			for key, deep := rest, true; deep; { // the name may have dots of its own
+				if _, key, deep = strings.Cut(key, "."); deep {
+					if at, ok := k.where["switch_defaults."+key]; ok {
+						return at
+					}
 				}
 			}
 		}
@@ -146,8 +151,8 @@ func (k checker) nats(n *NATS) {
 	if len(ways) > 1 {
 		k.wrong("nats."+ways[1], "give one way to log in, not %s", strings.Join(ways, " and "))
 	}
-	if n.URL == "" && (len(ways) > 0 || n.TLS != (NATSTLS{MinVersion: n.TLS.MinVersion})) {
-		k.wrong("nats", "credentials and tls are for a server at nats.url, which is not given")
+	if n.URL == "" && (n.CredsFile != "" || n.NKeyFile != "" || n.TLS != (NATSTLS{MinVersion: n.TLS.MinVersion})) {
+		k.wrong("nats", "creds_file, nkey_file and tls are for a server at nats.url, which is not given")
 	}
 }
 
@@ -159,8 +164,8 @@ func (k checker) together(group, key1, value1, key2, value2 string) {
 
 func (k checker) oneSwitch(sw *switchdrivers.Switch) {
 	path := "switches." + sw.Name
-	if !token.MatchString(sw.Name) {
-		k.wrong(path, "a switch's name is up to 63 letters, digits, - and _: it becomes part of a NATS subject")
+	if !switchName.MatchString(sw.Name) {
+		k.wrong(path, "a switch's name is up to 63 letters, digits, dots, - and _, and does not begin with a dot or -")
 		return
 	}
 	if problem := badAddress(sw.Address); problem != "" {

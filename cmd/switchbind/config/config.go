@@ -44,8 +44,9 @@ type Config struct {
 	where map[string]Position
 }
 
-// NATS says which NATS server to use. Without URL the service runs its own, see [Embedded]. At most one way to log in may be
-// given: user and password, token, creds file (JWT), nkey seed file; a client certificate under tls goes with any or none.
+// NATS says which NATS server to use. Without URL the service runs its own, see [Embedded]; user and password, or the token, are
+// then what that asks everybody for. At most one way to log in may be given: user and password, token, creds file (JWT), nkey
+// seed file; a client certificate under tls goes with any or none.
 type NATS struct {
 	URL          string  `yaml:"url"`    // one or several, separated by commas
 	Prefix       string  `yaml:"prefix"` // what every subject begins with
@@ -70,7 +71,7 @@ type NATSTLS struct {
 // Embedded says how the service's own NATS server runs, and where the service keeps files. DataDir is used with a foreign NATS
 // server too: host keys that were trusted on first use are kept there.
 type Embedded struct {
-	Listen  string `yaml:"listen"`   // host:port
+	Listen  string `yaml:"listen"`   // host:port, or "none": then only this process reaches it
 	DataDir string `yaml:"data_dir"` // default: $STATE_DIRECTORY, or switchbind-data beside the configuration file
 }
 
@@ -85,9 +86,8 @@ type Log struct {
 type Snapshot struct {
 	RemoveAtMost      int     `yaml:"remove_at_most"`       // bindings
 	RemoveShareAtMost float64 `yaml:"remove_share_at_most"` // of the source's bindings, 0 to 1
-	// Sources are asked for a snapshot when the service starts, and then Every so often (0: only at the start).
-	Sources []string      `yaml:"sources"`
-	Every   time.Duration `yaml:"every"`
+	// Sources are asked for a snapshot when the service starts, beside those that were heard of before.
+	Sources []string `yaml:"sources"`
 }
 
 // Position is a place in the configuration file. Lines and columns count from 1; the zero value is "no place known".

@@ -98,7 +98,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		User: "switchbind", PasswordFile: "/etc/switchbind/nats-password", TLS: NATSTLS{CA: "/etc/switchbind/ca.pem",
 			Cert: "/etc/switchbind/cert.pem", Key: "/etc/switchbind/key.pem", ServerName: "nats", MinVersion: "1.3"}})
 	check("embedded", c.Embedded, Embedded{Listen: "[::1]:4222", DataDir: "/var/lib/switchbind"})
-	check("snapshot", c.Snapshot, Snapshot{20, 0.1, []string{"neutron-RegionOne"}, 24 * time.Hour})
+	check("snapshot", c.Snapshot, Snapshot{20, 0.1, []string{"neutron-RegionOne"}})
 	check("dialects", c.Dialects, []string{"/c/dialects/our_nos.yaml"})
 	check("switch_id", leaf1.SwitchIDs, []switchdrivers.MAC{"52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"})
 	check("protected_ports", leaf1.ProtectedPorts, switchdrivers.PortList{"Management1"})
@@ -185,11 +185,15 @@ func TestFaults(t *testing.T) {
 			"2:3: switches.leaf1.physical_networks: is missing: name the physical networks this switch carries, as Neutron calls them"}},
 		"a fault of the defaults is told where it stands": {"switch_defaults:\n  drift: x\n" + one(), []string{
 			`2:3: switches.leaf1.drift: "x" is not one of repair, report`}},
+		"a fault of the defaults, name with dots": {"switch_defaults:\n  drift: x\n" + strings.Replace(one(), "leaf1:", "leaf1.dc1:", 1), []string{
+			`2:3: switches.leaf1.dc1.drift: "x" is not one of repair, report`}},
+		"control letters in a name": {"\"l\\x001\": {}\n", []string{
+			`1:1: l?1: unknown key; did you mean "log"?`}},
 		"gnmi without credentials": {"switches:\n  s:\n    {address: a, driver: gnmi, dialect: openconfig, physical_networks: [p]}\n", []string{
 			"2:3: switches.s.credentials: there is no way to log in: give username and password_file or password_env, or a client " +
 				"certificate (tls.cert and tls.key)"}},
-		"switch name": {strings.Replace(one(), "leaf1:", "leaf1.dc1:", 1), []string{
-			"2:3: switches.leaf1.dc1: a switch's name is up to 63 letters, digits, - and _: it becomes part of a NATS subject"}},
+		"switch name": {strings.Replace(one(), "leaf1:", "'leaf 1':", 1), []string{
+			"2:3: switches.leaf 1: a switch's name is up to 63 letters, digits, dots, - and _, and does not begin with a dot or -"}},
 		"address": {strings.Replace(one(), "192.0.2.11", "ssh://leaf1", 1), []string{
 			"3:5: switches.leaf1.address: must be a host name or IP address, with :port where it is not the usual one"}},
 		"name format": {one("vlan_name_format: net-{id}"), []string{
@@ -199,7 +203,7 @@ func TestFaults(t *testing.T) {
 		"two ways into NATS": {"nats: {url: 'nats://localhost', user: u, password_env: P, creds_file: c}\n", []string{
 			"1:59: nats.creds_file: give one way to log in, not user and creds_file"}},
 		"credentials for no server": {"nats: {creds_file: c}\n", []string{
-			"1:1: nats: credentials and tls are for a server at nats.url, which is not given"}},
+			"1:1: nats: creds_file, nkey_file and tls are for a server at nats.url, which is not given"}},
 		"share": {"snapshot: {remove_share_at_most: 20}\n", []string{
 			"1:12: snapshot.remove_share_at_most: must be from 0 to 1 (0.2 is a fifth)"}},
 		"not a number": {"snapshot: {remove_share_at_most: .nan}\n", []string{
@@ -274,7 +278,7 @@ func TestWarnings(t *testing.T) {
 			"switches.s: no TLS"},
 		{"switches:\n  s: {address: a, driver: gnmi, dialect: openconfig, physical_networks: [p], credentials: {username: u, password_env: P}, tls: {skip_verify: true}}",
 			"switches.s: the TLS certificate is not verified"},
-		{"embedded: {listen: '0.0.0.0:4222'}\n" + one(), "embedded.listen: the embedded NATS server asks nobody for a password"},
+		{"embedded: {listen: '0.0.0.0:4222'}\n" + one(), "embedded.listen: the embedded NATS server listens beyond this machine without TLS and asks nobody"},
 		{"nats: {url: 'nats://nats.example.com'}\n" + one(), "nats.url: the connection to nats.example.com is not encrypted"},
 		{"switches: {}\n", "switches: there are none"},
 	}

@@ -25,7 +25,7 @@ type decoder struct {
 }
 
 func (d *decoder) fault(n ast.Node, path, format string, args ...any) {
-	d.faults = append(d.faults, Fault{d.position(n), path, fmt.Sprintf(format, args...)})
+	d.faults = append(d.faults, Fault{d.position(n), clipPath(path), fmt.Sprintf(format, args...)})
 }
 
 func (d *decoder) position(n ast.Node) Position {
@@ -219,7 +219,7 @@ func (d *decoder) unknown(p pair, path string, known []string) {
 	default:
 		problem += "; there are: " + strings.Join(known, ", ")
 	}
-	d.fault(p.at, clipPath(path), "%s", problem)
+	d.fault(p.at, path, "%s", problem)
 }
 
 func (d *decoder) list(n ast.Node, target reflect.Value, path string) {

@@ -216,7 +216,7 @@ func TestSchemaRefusesWhatTheLoaderRefuses(t *testing.T) {
 		one("allowed_vlan: [1]"), one("idle: {vlan: 4095}"), one("allowed_vlans: [0]"), one("allowed_vlans: [x]"),
 		one("timeouts: {poll: 300}"), one("save: {after: soon}"), one("manage_vlans: 'yes'"), one("drift: repare"),
 		one("limits: {ports_per_change: -1}"), strings.Replace(one(), "[physnet1]", "[]", 1),
-		strings.Replace(one(), "leaf1:", "leaf1.dc1:", 1), strings.Replace(one(), "key_file: id", "password: x", 1),
+		strings.Replace(one(), "leaf1:", "'leaf 1':", 1), strings.Replace(one(), "key_file: id", "password: x", 1),
 		"snapshot: {remove_share_at_most: 20}\n", "log: {level: loud}\n",
 	} {
 		if valid(t, s, text) == nil {

@@ -13,9 +13,12 @@ func warnings(c *Config) []string {
 	var list []string
 	host, _, _ := net.SplitHostPort(c.Embedded.Listen)
 	switch {
-	case c.NATS.URL == "" && !loopback(host):
-		list = append(list, "embedded.listen: the embedded NATS server asks nobody for a password and listens beyond this machine: "+
-			"whoever reaches it commands the switches")
+	case c.NATS.URL == "" && c.Embedded.Listen != "none" && !loopback(host):
+		text := "the embedded NATS server listens beyond this machine without TLS"
+		if c.NATS.User == "" && c.NATS.TokenFile == "" {
+			text += " and asks nobody for a password: whoever reaches it commands the switches"
+		}
+		list = append(list, "embedded.listen: "+text)
 	case c.NATS.URL != "":
 		if _, given := c.where["embedded.listen"]; given {
 			list = append(list, "embedded.listen: is not used, because nats.url names a server")
