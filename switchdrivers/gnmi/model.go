@@ -1,6 +1,7 @@
 package gnmi
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -60,11 +61,13 @@ type fault struct {
 
 // json is the value as JSON_IETF. It is the same for equal operations: it is written from structs, whose fields keep their order.
 func (o operation) json() []byte {
-	text, err := json.Marshal(o.value)
-	if err != nil { // no model's values hold anything that JSON cannot say
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(o.value); err != nil { // no model's values hold anything that JSON cannot say
 		return []byte("null")
 	}
-	return text
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n"))
 }
 
 // String is the operation on one line: `replace /interfaces/interface[name=Ethernet1]/... {"openconfig-vlan:config":...}`.

@@ -93,7 +93,7 @@ func (n *node) set(value any) error {
 	switch v := value.(type) {
 	case nil:
 	case map[string]any:
-		if isList {
+		if isList && len(v) > 0 {
 			return n.add(key, v)
 		}
 		for name, inner := range v {
