@@ -53,11 +53,11 @@ func check(d *decoder, c *Config) {
 	if _, port, err := net.SplitHostPort(c.Embedded.Listen); c.Embedded.Listen != "none" && (err != nil || !validPort(port, 0)) {
 		k.wrong("embedded.listen", "must be host:port, such as 127.0.0.1:4222, or none")
 	}
-	if c.Snapshot.RemoveAtMost < 0 {
-		k.wrong("snapshot.remove_at_most", "must not be negative")
+	if c.Snapshot.RemoveAtMost < 1 {
+		k.wrong("snapshot.remove_at_most", "must be at least 1")
 	}
-	if s := c.Snapshot.RemoveShareAtMost; !(s >= 0 && s <= 1) {
-		k.wrong("snapshot.remove_share_at_most", "must be from 0 to 1 (0.2 is a fifth)")
+	if s := c.Snapshot.RemoveShareAtMost; !(s > 0 && s <= 1) {
+		k.wrong("snapshot.remove_share_at_most", "must be more than 0 and at most 1 (0.2 is a fifth)")
 	}
 	for i, name := range c.Snapshot.Sources {
 		if !source.MatchString(name) {

@@ -84,8 +84,8 @@ type Log struct {
 // Snapshot protects against a controller's snapshot that would remove too much: beyond either limit it waits for
 // `switchbind snapshot accept`.
 type Snapshot struct {
-	RemoveAtMost      int     `yaml:"remove_at_most"`       // bindings
-	RemoveShareAtMost float64 `yaml:"remove_share_at_most"` // of the source's bindings, 0 to 1
+	RemoveAtMost      int     `yaml:"remove_at_most"`       // bindings; at least 1
+	RemoveShareAtMost float64 `yaml:"remove_share_at_most"` // of the source's bindings, more than 0, 1 is no limit
 	// Sources are asked for a snapshot when the service starts, beside those that were heard of before.
 	Sources []string `yaml:"sources"`
 }
@@ -112,7 +112,7 @@ func defaults() Config {
 		NATS:     NATS{Prefix: DefaultPrefix, TLS: NATSTLS{MinVersion: "1.2"}},
 		Embedded: Embedded{Listen: "127.0.0.1:4222"},
 		Log:      Log{Level: "info"},
-		Snapshot: Snapshot{RemoveAtMost: 50, RemoveShareAtMost: 0.2},
+		Snapshot: Snapshot{RemoveAtMost: 20, RemoveShareAtMost: 0.2},
 	}
 }
 

@@ -205,7 +205,7 @@ func TestFaults(t *testing.T) {
 		"credentials for no server": {"nats: {creds_file: c}\n", []string{
 			"1:1: nats: creds_file, nkey_file and tls are for a server at nats.url, which is not given"}},
 		"share": {"snapshot: {remove_share_at_most: 20}\n", []string{
-			"1:12: snapshot.remove_share_at_most: must be from 0 to 1 (0.2 is a fifth)"}},
+			"1:12: snapshot.remove_share_at_most: must be more than 0 and at most 1 (0.2 is a fifth)"}},
 		"not a number": {"snapshot: {remove_share_at_most: .nan}\n", []string{
 			"1:34: snapshot.remove_share_at_most: must be a number, not an infinite or undefined number"}},
 		"syntax":          {"switches:\n  leaf1: {address: [\n", []string{"2:20: not valid YAML: sequence end token ']' not found"}},
@@ -273,11 +273,11 @@ func TestAnAliasThatLeadsToItselfEnds(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	tests := []struct{ text, want string }{
-		{strings.Replace(one(), "{known_hosts: kh}", "{trust_on_first_use: true}", 1), "switches.leaf1: the first host key ever seen is believed"},
+		{strings.Replace(one(), "{known_hosts: kh}", "{trust_on_first_use: true}", 1), "switches.leaf1: host_key.trust_on_first_use: "},
 		{"switches:\n  s: {address: a, driver: gnmi, dialect: openconfig, physical_networks: [p], credentials: {username: u, password_env: P}, tls: {insecure: true}}",
-			"switches.s: no TLS"},
+			"switches.s: tls.insecure: "},
 		{"switches:\n  s: {address: a, driver: gnmi, dialect: openconfig, physical_networks: [p], credentials: {username: u, password_env: P}, tls: {skip_verify: true}}",
-			"switches.s: the TLS certificate is not verified"},
+			"switches.s: tls.skip_verify: "},
 		{"embedded: {listen: '0.0.0.0:4222'}\n" + one(), "embedded.listen: the embedded NATS server listens beyond this machine without TLS and asks nobody"},
 		{"nats: {url: 'nats://nats.example.com'}\n" + one(), "nats.url: the connection to nats.example.com is not encrypted"},
 		{"switches: {}\n", "switches: there are none"},
