@@ -198,14 +198,12 @@ func shellWords(t interface{ Fatal(...any) }, script switchdrivers.Script) []str
 	for _, line := range script {
 		lines = append(lines, line.Text)
 	}
-	command := "ovs-vsctl() { printf '%s\\n' \"$#\" \"$@\"; }\n" + strings.ReplaceAll(strings.Join(lines, "\n"), "ovs-vsctl", "count")
-	command = strings.Replace(command, "ovs-vsctl()", "count()", 1)
-	out, err := exec.Command("sh", "-c", strings.Replace(command, "count()", "count()", 1)).Output()
+	command := "count() { printf '%s\\n' \"$@\"; }\n" + strings.Replace(strings.Join(lines, "\n"), "ovs-vsctl", "count", 1)
+	out, err := exec.Command("sh", "-c", command).Output()
 	if err != nil {
 		t.Fatal(err, command)
 	}
-	words := strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
-	return words[1:]
+	return strings.Split(strings.TrimSuffix(string(out), "\n"), "\n")
 }
 
 func TestCleanIsIdempotent(t *testing.T) {
