@@ -206,6 +206,7 @@ func (w *worker) turn(ctx context.Context, look bool) {
 	}
 	switch {
 	case look:
+		w.pollAt = time.Time{} // whoever of the following wants another look says when: one that is due already would never end
 		w.pass(ctx, fence)
 	case w.circuit.err == nil && due(w.saveAt):
 		w.save(ctx, fence)
