@@ -181,6 +181,8 @@ func TestAnErrorInsideASuccessIsARefusal(t *testing.T) {
 	}
 }
 
+var errEmpty = errors.New("an empty answer")
+
 const fewPorts = `{"interfaces":{"interface":[{"name":"Ethernet1","config":{"name":"Ethernet1"}},{"name":"Ethernet2","config":{"name":"Ethernet2"}}]}}`
 
 // A target that wants to be asked in its own way is asked until it answers, and from then on at once.
@@ -233,6 +235,18 @@ func TestHowToAskIsLearnt(t *testing.T) {
 			}
 			return nil
 		}, []string{"Ethernet1"}, 2, 1},
+		{"an absent port is an empty answer", func(r *pb.GetRequest) error {
+			if !isWhole(r) {
+				return errEmpty
+			}
+			return nil
+		}, []string{"Ethernet9"}, 2, 2},
+		{"type CONFIG is an empty answer", func(r *pb.GetRequest) error {
+			if r.Type == pb.GetRequest_CONFIG {
+				return errEmpty
+			}
+			return nil
+		}, nil, 2, 1},
 		{"no VLAN table is not found", func(r *pb.GetRequest) error {
 			if slices.ContainsFunc(r.Path, func(p *pb.Path) bool { return p.Elem[0].Name == "network-instances" }) {
 				return status.Error(codes.NotFound, "vlans")
@@ -243,10 +257,14 @@ func TestHowToAskIsLearnt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			target := &fakeTarget{}
 			target.onGet = func(r *pb.GetRequest) (*pb.GetResponse, error) {
-				if err := c.refuse(r); err != nil {
+				switch err := c.refuse(r); err {
+				case nil:
+					return answer(jsonAt(fewPorts)), nil
+				case errEmpty:
+					return &pb.GetResponse{}, nil
+				default:
 					return nil, err
 				}
-				return answer(jsonAt(fewPorts)), nil
 			}
 			driver := open(t, plain(target.serve(t)))
 			for round, want := range []int{c.first, c.second} {
@@ -276,6 +294,8 @@ func TestAnswersThatCannotBeReadAreErrors(t *testing.T) {
 	for name, response := range map[string]*pb.GetResponse{
 		"not JSON":    answer(jsonAt(`{"x":`)),
 		"protobuf":    answer(&pb.Update{Path: &pb.Path{}, Val: &pb.TypedValue{Value: &pb.TypedValue_ProtoBytes{ProtoBytes: []byte("x")}}}),
+		"nothing":     {},
+		"no port":     answer(jsonAt(`{"interfaces":{"interface":[{"name":"Loopback0","config":{"name":"Loopback0"}}]}}`)),
 		"strange key": answer(jsonAt(`{}`, e("interfaces")), jsonAt(`{"x":1}`, e("interfaces"), e("interface", "id", "7"))),
 	} {
 		target := &fakeTarget{onGet: func(*pb.GetRequest) (*pb.GetResponse, error) { return response, nil }}
