@@ -145,6 +145,8 @@ func TestARefusalNamesItsPort(t *testing.T) {
 		"Ethernet1:1 is not yours":                 {},
 		"Ethernet1.100 is not yours":               {},
 		"MyEthernet1 is not yours":                 {},
+		"Ethernet1Ethernet1":                       {},
+		"Ethernet1/ethernet: not yours":            {Port: "Ethernet1"},
 		"VLAN 110 cannot be used":                  {},
 		"vlans/vlan[vlan-id=110]/config: bad name": {VLAN: 110},
 		"commit failed":                            {},
@@ -164,6 +166,24 @@ func TestARefusalNamesItsPort(t *testing.T) {
 			t.Errorf("%q: told as %+v", words, got)
 		}
 	}
+}
+
+// FuzzBlame: whatever a target says, the port that is blamed was named and no other one was.
+func FuzzBlame(f *testing.F) {
+	f.Add("interface[name=Ethernet1]: no")
+	f.Add("Ethernet1/1, Ethernet1:1 and Ethernet10.")
+	f.Add("\xff Ethernet1\x00 vlan[vlan-id=110] \u202e")
+	ops, err := OpenConfig().operations("leaf1", oneChange())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, words string) {
+		got := blame(ops, words)
+		if got.Port != "" && !strings.Contains(words, got.Port) || got.Line == "" {
+			t.Errorf("%q: %+v", words, got)
+		}
+		_ = (&switchdrivers.RefusedError{Switch: "leaf1", Rejections: []switchdrivers.Rejection{got}}).Error()
+	})
 }
 
 func TestAnErrorInsideASuccessIsARefusal(t *testing.T) {
