@@ -72,8 +72,7 @@ func (d *Driver) read(ctx context.Context, ports []string) (switchdrivers.State,
 			if len(state.Ports) > 0 {
 				s.getType = kind
 				// All ports are there, but were not found: this target finds nothing where no port is in a LAG.
-				found := missing && !slices.ContainsFunc(wanted, func(port string) bool { _, ok := state.Ports[port]; return !ok })
-				s.wholly = s.wholly || refused || found
+				s.wholly = s.wholly || refused || missing && hasAll(state, wanted)
 				return state, nil
 			}
 		}
@@ -86,11 +85,21 @@ func (d *Driver) read(ctx context.Context, ports []string) (switchdrivers.State,
 		case doesNotUnderstand(code) && ports != nil:
 			kind, ports, refused = s.getType, nil, true
 		case err == nil:
-			return state, &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: doing, Err: errors.New("no switch port is in the answer")}
+			return state, &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: doing,
+				Err: errors.New("no switch port is in the answer")}
 		default:
 			return state, d.failure(ctx, doing, nil, err)
 		}
 	}
+}
+
+func hasAll(state switchdrivers.State, ports []string) bool {
+	for _, port := range ports {
+		if _, ok := state.Ports[port]; !ok {
+			return false
+		}
+	}
+	return true
 }
 
 // doesNotUnderstand is how targets refuse a Get for configuration only, a wildcard, or a port.

@@ -60,7 +60,8 @@ func (d *Driver) failure(ctx context.Context, doing string, ops []operation, err
 	if ops == nil {
 		return &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: doing, Saw: words, Err: errors.New(code.String())}
 	}
-	return &switchdrivers.RefusedError{Switch: d.sw.Name, Rejections: []switchdrivers.Rejection{blame(ops, code.String()+": "+words)}}
+	rejection := blame(ops, code.String()+": "+words)
+	return &switchdrivers.RefusedError{Switch: d.sw.Name, Rejections: []switchdrivers.Rejection{rejection}}
 }
 
 // words are the target's own, without our password should it repeat it.
