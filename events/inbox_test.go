@@ -59,7 +59,6 @@ func deadLetter(t testing.TB, b *Bus, n uint64) *jetstream.RawStreamMsg {
 }
 
 func TestBindingsReachTheCoreInTheOrderOfTheStream(t *testing.T) {
-	leaks(t)
 	b := openBus(t, dial(t, startServer(t)), Config{})
 	const n = 300
 	for i := range n {
@@ -135,7 +134,6 @@ func TestWhatTheCoreCannotTakeIsDeliveredAgain(t *testing.T) {
 }
 
 func TestWhatBreaksTheContractBecomesADeadLetterAndIsAnswered(t *testing.T) {
-	leaks(t)
 	b := openBus(t, dial(t, startServer(t)), Config{})
 	core := newFakeCore()
 	attempts := 0
