@@ -314,6 +314,9 @@ func TestEOSFaults(t *testing.T) {
 				}
 			}
 			err := d.Apply(t.Context(), change)
+			if n := pendingSessions(eos); n != 0 {
+				t.Errorf("%d sessions are left by the failure itself", n)
+			}
 			if test.is == nil && err != nil || test.is != nil && (err == nil || !test.is(err)) {
 				t.Errorf("applying: %v", err)
 			}
@@ -515,5 +518,20 @@ func TestEOSOneBadApple(t *testing.T) {
 	eos.SetFaults(virtualswitch.Faults{})
 	if left := switchdrivers.Diff(mustRead(t, d), want); len(left.Ports) != 2 || !left.Ports[0].From.Equal(before.Ports["Ethernet7"]) {
 		t.Errorf("left over: %+v", left)
+	}
+}
+
+// A port's first rejected line is its rejection; what follows stands in a context that was not meant for it.
+func TestEOSFirstRejectionCounts(t *testing.T) {
+	eos, sw := startEOS(t, 1)
+	d := open(t, platform(t, "arista_eos"), sw, switchdrivers.Environment{})
+	before := mustRead(t, d)
+	eos.SetFaults(virtualswitch.Faults{RefuseLine: regexp.MustCompile(`switchport`), RefuseText: "% Error: no"})
+	err := d.Apply(t.Context(), to2("Ethernet1", before.Ports["Ethernet1"], switchdrivers.Access(110)))
+	want := &switchdrivers.RefusedError{Switch: "leaf1", Rejections: []switchdrivers.Rejection{
+		{Port: "Ethernet1", Line: "switchport access vlan 110", Words: "% Error: no"}}}
+	var refused *switchdrivers.RefusedError
+	if !errors.As(err, &refused) || !cmp.Equal(refused, want) {
+		t.Errorf("got %+v", err)
 	}
 }
