@@ -273,7 +273,9 @@ func TestOVSNoTransitionLeaksAFrame(t *testing.T) {
 	}
 }
 
-func forwards(p switchdrivers.Port, vlan switchdrivers.VLANID) bool { return p.Enabled && p.VLANs().Contains(vlan) }
+func forwards(p switchdrivers.Port, vlan switchdrivers.VLANID) bool {
+	return p.Enabled && p.VLANs().Contains(vlan)
+}
 
 func TestOVSIdlePortsDoNotReachEachOther(t *testing.T) {
 	t.Parallel()
