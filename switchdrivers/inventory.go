@@ -119,6 +119,7 @@ type Environment struct {
 type PinStore interface {
 	Pinned(switchName string) (fingerprint string, err error)
 	Pin(switchName, fingerprint string) error
+	Unpin(switchName string) error // the hardware was replaced: the next key is the first one again
 }
 
 // Inventory is every switch that the configuration names, checked and indexed. It is immutable.
@@ -189,4 +190,22 @@ func (inv *Inventory) Platform(name string) Platform { return inv.platform[name]
 func (inv *Inventory) ByMAC(id MAC) (string, bool) {
 	name, ok := inv.byMAC[id]
 	return name, ok
+}
+
+// Warnings tell what in the description weakens security, in words for the operator.
+func (sw *Switch) Warnings() []string {
+	var out []string
+	switch {
+	case sw.TLS.Insecure:
+		out = append(out, "tls.insecure: credentials and configuration cross the network in the clear")
+	case sw.TLS.SkipVerify:
+		out = append(out, "tls.skip_verify: anybody could answer in the switch's place")
+	}
+	if sw.HostKey.TrustOnFirstUse {
+		out = append(out, "host_key.trust_on_first_use: the first key seen is believed")
+	}
+	if sw.Save.Never {
+		out = append(out, "save.never: changes are lost when the switch reloads")
+	}
+	return out
 }

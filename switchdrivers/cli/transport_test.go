@@ -33,6 +33,13 @@ func (p *pins) Pinned(name string) (string, error) {
 	return p.all[name], p.err
 }
 
+func (p *pins) Unpin(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.all, name)
+	return p.err
+}
+
 func (p *pins) Pin(name, fingerprint string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

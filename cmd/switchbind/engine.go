@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+
+	"github.com/rs/zerolog"
+
+	"github.com/switchbind/switchbind/cmd/switchbind/config"
+	"github.com/switchbind/switchbind/events"
+	"github.com/switchbind/switchbind/portbinding"
+	"github.com/switchbind/switchbind/switchdrivers"
+)
+
+// engine is what serve needs of the core.
+type engine interface {
+	events.Core
+	Start(ctx context.Context) error
+	SetInventory(ctx context.Context, inventory *switchdrivers.Inventory) error
+	Close()
+}
+
+// engineMaker makes the core. Tests of serve put a fake in its place.
+type engineMaker func(inventory *switchdrivers.Inventory, bus *events.Bus, env switchdrivers.Environment, limits config.Snapshot,
+	dryRun bool, log zerolog.Logger) (engine, error)
+
+func newEngine(inventory *switchdrivers.Inventory, bus *events.Bus, env switchdrivers.Environment, limits config.Snapshot,
+	dryRun bool, log zerolog.Logger) (engine, error) {
+	return portbinding.New(portbinding.Options{
+		Inventory: inventory, Ledger: bus.Ledger(), Outbox: bus.Outbox(), Signals: bus.Signals(), Log: log, Env: env, DryRun: dryRun,
+		Snapshot: portbinding.SnapshotPolicy{MostRemovals: limits.RemoveAtMost, MostShare: limits.RemoveShareAtMost},
+	})
+}

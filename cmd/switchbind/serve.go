@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+	"github.com/spf13/cobra"
+
+	"github.com/switchbind/switchbind/cmd/switchbind/config"
+	"github.com/switchbind/switchbind/events"
+	"github.com/switchbind/switchbind/switchdrivers"
+)
+
+func (a *app) serveCommand() *cobra.Command {
+	var file string
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "serve --config FILE",
+		Short: "Run the service",
+		Long: `Run the service until SIGTERM. Without nats.url in the configuration it runs its own NATS server, which
+keeps its data in embedded.data_dir.
+
+SIGHUP reads the file again, without dropping work; a bad new file is refused and the old one stays in force.
+Changes of nats, embedded, log and snapshot need a restart.
+
+With --dry-run everything is done but writing to switches: they are read, and what would be sent is logged,
+published and shown by ` + "`switchbind plan`" + `.`,
+		Example: `  switchbind serve --config /etc/switchbind/config.yaml
+  switchbind serve --config config.yaml --dry-run`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usagef("which configuration? Give --config FILE; `switchbind help config` shows what belongs into it")
+			}
+			return a.serve(cmd.Context(), file, dryRun)
+		},
+	}
+	c.Flags().StringVar(&file, "config", os.Getenv("SWITCHBIND_CONFIG"), "configuration file [$SWITCHBIND_CONFIG]")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "never write to a switch")
+	c.MarkFlagFilename("config", "yaml", "yml")
+	return c
+}
+
+// serve runs the service until ctx ends.
+func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the first moment: an early SIGHUP must not be the end
+	defer signal.Stop(hangup)
+
+	c, inventory, err := load(file)
+	if err != nil {
+		return err
+	}
+	log := newLog(a.errOut, c.Log)
+	for _, warning := range c.Warnings {
+		log.Warn().Msg(warning)
+	}
+	s, err := start(ctx, c, inventory, a.makeEngine, dryRun, log)
+	if err != nil {
+		return err
+	}
+	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", dryRun).Str("version", thisBuild().Version).
+		Msg("ready")
+	for {
+		select {
+		case <-hangup:
+			s.reload(ctx, file)
+		case <-ctx.Done():
+			log.Info().Msg("stopping")
+			s.stop()
+			log.Info().Msg("stopped")
+			return nil
+		case err := <-s.failed:
+			s.stop()
+			return err
+		}
+	}
+}
+
+// service is a running switchbind: everything that start put together, and stop takes apart in the opposite order.
+type service struct {
+	config *config.Config
+	log    zerolog.Logger
+	where  string // the NATS server, for the log
+
+	engine  engine
+	bus     *events.Bus
+	failed  chan error // consuming ended though nobody asked it to
+	closers []func()   // run last to first
+}
+
+// start puts the service together:
+//
+//	configuration ──> inventory ──────────────┐
+//	NATS server ──> connection ──> bus ───────┴──> engine ──> bus.Serve(engine)
+//
+// The ledger is read before the first message is; nothing is consumed before the engine knows all that was known when it last
+// stopped. After an error nothing runs.
+func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, dryRun bool,
+	log zerolog.Logger) (s *service, err error) {
+	s = &service{config: c, log: log, failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			s.stop()
+		}
+	}()
+	conn, embedded, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.bus, err = events.Open(ctx, conn, events.Config{Prefix: c.NATS.Prefix, Version: thisBuild().Version, Sole: embedded,
+		SnapshotSources: c.Snapshot.Sources, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	env := switchdrivers.Environment{Pins: newPins(filepath.Join(c.Embedded.DataDir, "host-keys"))}
+	if log.GetLevel() <= zerolog.DebugLevel {
+		env.Trace = func(direction, text string) { log.Debug().Str("direction", direction).Str("text", text).Msg("switch") }
+	}
+	if s.engine, err = makeEngine(inventory, s.bus, env, c.Snapshot, dryRun, log); err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+		defer cancel()
+		if err := s.bus.Close(ctx); err != nil {
+			log.Warn().Err(err).Msg("switches could not be given up; another process takes them over when the pins have run out")
+		}
+	}, s.engine.Close)
+	if err := s.engine.Start(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.bus.SetSwitches(ctx, inventory.Names()); err != nil {
+		return nil, err
+	}
+	s.consume()
+	return s, nil
+}
+
+// stopTime bounds what a stop waits for NATS.
+const stopTime = 10 * time.Second
+
+// connect starts the embedded NATS server or connects to the configured one.
+func (s *service) connect(ctx context.Context) (conn *nats.Conn, embedded bool, err error) {
+	n := s.config.NATS
+	password, err := switchdrivers.Credentials{PasswordFile: n.PasswordFile, PasswordEnv: n.PasswordEnv}.Password()
+	if err != nil {
+		return nil, false, fmt.Errorf("nats: %w", err)
+	}
+	token, err := switchdrivers.Credentials{PasswordFile: n.TokenFile}.Password()
+	if err != nil {
+		return nil, false, fmt.Errorf("nats: token file: %w", err)
+	}
+	if n.URL == "" {
+		server, err := events.StartEmbedded(events.EmbeddedOptions{DataDir: filepath.Join(s.config.Embedded.DataDir, "nats"),
+			Listen: s.config.Embedded.Listen, Username: n.User, Password: password, Token: token})
+		if err != nil {
+			return nil, false, err
+		}
+		s.closers = append(s.closers, server.Shutdown)
+		s.where = "embedded, " + or(server.URL())
+		if conn, err = server.Connect(ctx, "switchbind"); err != nil {
+			return nil, false, err
+		}
+		s.closers = append(s.closers, conn.Close)
+		return conn, true, nil
+	}
+	s.where = n.URL
+	options := events.ConnectOptions{URLs: splitURLs(n.URL), Name: "switchbind", Username: n.User, Password: password, Token: token,
+		CredsFile: n.CredsFile, NkeyFile: n.NKeyFile, OnStatus: s.connectionChanged,
+		TLS: events.ConnectTLS{CAFile: n.TLS.CA, CertFile: n.TLS.Cert, KeyFile: n.TLS.Key, ServerName: n.TLS.ServerName}}
+	if n.TLS != (config.NATSTLS{MinVersion: n.TLS.MinVersion}) {
+		options.TLS.MinVersion = n.TLS.MinVersion // alone it would ask for TLS where none is wanted
+	}
+	if conn, err = events.Connect(ctx, options); err != nil {
+		return nil, false, err
+	}
+	s.closers = append(s.closers, conn.Close)
+	return conn, false, nil
+}
+
+func (s *service) connectionChanged(err error) {
+	if err != nil {
+		s.log.Warn().Err(err).Msg("NATS connection lost; nothing new is written to switches until it is back")
+		return
+	}
+	s.log.Info().Msg("NATS connection is back")
+}
+
+// consume begins to take messages. What ends it early is an error for serve.
+func (s *service) consume() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		err := s.bus.Serve(ctx, s.engine)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			err = errors.New("consuming from NATS ended")
+		}
+		s.failed <- err
+	}()
+	s.closers = append(s.closers, func() { cancel(); <-done })
+}
+
+// stop ends everything in the opposite order: first nothing new is taken, then the workers finish, then ownership is given up.
+func (s *service) stop() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+	s.closers = nil
+}
+
+// reload puts a changed configuration file in force. Whatever is wrong with it, the old one stays.
+func (s *service) reload(ctx context.Context, file string) {
+	const refused = "the new configuration is refused, the old one stays in force"
+	c, inventory, err := load(file)
+	if err != nil {
+		s.log.Error().Err(err).Msg(refused)
+		return
+	}
+	if err := s.engine.SetInventory(ctx, inventory); err != nil {
+		s.log.Error().Err(err).Msg(refused)
+		return
+	}
+	if err := s.bus.SetSwitches(ctx, inventory.Names()); err != nil {
+		s.log.Error().Err(err).Msg("the new configuration is in force, but new switches cannot be owned yet; send SIGHUP again")
+	}
+	for _, warning := range c.Warnings {
+		s.log.Warn().Msg(warning)
+	}
+	if c.NATS != s.config.NATS || c.Embedded != s.config.Embedded || c.Log != s.config.Log || !sameSnapshot(c.Snapshot, s.config.Snapshot) {
+		s.log.Warn().Msg("changes of nats, embedded, log and snapshot take effect at the next restart")
+	}
+	s.log.Info().Strs("switches", inventory.Names()).Msg("configuration reloaded")
+}
+
+func sameSnapshot(a, b config.Snapshot) bool {
+	return a.RemoveAtMost == b.RemoveAtMost && a.RemoveShareAtMost == b.RemoveShareAtMost && fmt.Sprint(a.Sources) == fmt.Sprint(b.Sources)
+}
