@@ -35,7 +35,7 @@ With --dry-run everything is done but writing to switches: they are read, and wh
 published and shown by ` + "`switchbind plan`" + `.`,
 		Example: `  switchbind serve --config /etc/switchbind/config.yaml
   switchbind serve --config config.yaml --dry-run`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usagef("which configuration? Give --config FILE; `switchbind help config` shows what belongs into it")

@@ -18,7 +18,12 @@ func (a *app) switchesCommand() *cobra.Command {
 		Example: `  switchbind switches
   switchbind switches -o json | jq '.[] | select(.unsaved)'
   switchbind switches replace leaf1`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 { // cobra would take a mistyped subcommand for an argument, too
+				return fmt.Errorf("unknown command %q for %q; there is: replace", args[0], cmd.CommandPath())
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views, err := ask(a, cmd.Context(), func(ctx context.Context, c *events.Client) ([]portbinding.SwitchView, error) {
 				return c.Switches(ctx)
