@@ -170,8 +170,8 @@ func sentence(k jsonschema.ErrorKind) string {
 // patternMeanings says in words what the patterns of the schemas mean.
 var patternMeanings = map[string]string{
 	`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`: "a UUID in lower case, like b16e0dcd-67e8-4442-9a66-4d1692f5846f",
-	`^[A-Za-z0-9_-]{1,128}$`:           "one NATS token: letters, digits, _ and -, at most 128",
-	`^[^\u0000-\u001f\u007f-\u009f]*$`: "text without control characters",
+	`^[A-Za-z0-9_-]{1,128}$`:   "one NATS token: letters, digits, _ and -, at most 128",
+	`^[^\x00-\x1f\x7f-\x9f]*$`: "text without control characters",
 }
 
 func article(jsonType string) string {
