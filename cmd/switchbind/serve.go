@@ -105,8 +105,8 @@ type service struct {
 // The ledger is read before the first message is; nothing is consumed before the engine knows all that was known when it last
 // stopped. After an error nothing runs.
 func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, dryRun bool,
-	log zerolog.Logger) (s *service, err error) {
-	s = &service{config: c, log: log, failed: make(chan error, 1)}
+	log zerolog.Logger) (_ *service, err error) {
+	s := &service{config: c, log: log, failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			s.stop()
