@@ -97,8 +97,10 @@ func (b Binding) AdminUp() bool { return b.AdminStateUp == nil || *b.AdminStateU
 // Message is a binding as it arrived.
 type Message struct {
 	Source   string // who speaks: one NATS token; "cli-<user>" for a person
-	Sequence uint64 // position in the stream: orders messages of one revision; 0 for a binding out of a snapshot
+	Sequence uint64 // position in the stream: orders messages of one revision
 	Received time.Time
+	// Snapshot says that the binding comes from a snapshot that began at Received: it is newer than all that was heard before.
+	Snapshot bool
 	// RequestID, where set, is echoed by the result this message causes.
 	RequestID string
 	Binding   Binding

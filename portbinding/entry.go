@@ -28,7 +28,9 @@ type Entry struct {
 	Accepted  time.Time    `json:"accepted,omitzero"`  // when what is wanted last changed
 	Verified  *time.Time   `json:"verified,omitempty"` // when it was last read back as wanted
 	Finished  bool         `json:"finished,omitempty"` // what is wanted has a final answer
-	Updated   time.Time    `json:"updated,omitzero"`
+	// Settled says that every link was verified since what is wanted last changed: what differs now is drift.
+	Settled bool      `json:"settled,omitempty"`
+	Updated time.Time `json:"updated,omitzero"`
 
 	// Version is the ledger's own version of the entry, which the next write must name. 0 is an entry never stored.
 	Version uint64 `json:"-"`
@@ -65,6 +67,15 @@ type HeldVLAN struct {
 	VLAN            switchdrivers.VLANID `json:"vlan"`
 	PhysicalNetwork string               `json:"physical_network"`
 	NetworkID       string               `json:"network_id"` // "" when nobody knows
+	// Since is when this entry first asked for the VLAN on this port. It is kept when the VLAN is left, and when it is asked for
+	// again before it was verified out: of two networks in one VLAN the earlier goes first, and whoever may already be in it must
+	// never become the later one.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// is reports whether both are the same VLAN for the same network.
+func (h HeldVLAN) is(o HeldVLAN) bool {
+	return h.VLAN == o.VLAN && h.PhysicalNetwork == o.PhysicalNetwork && h.NetworkID == o.NetworkID
 }
 
 // Answer is what the last result said, so that it is not said twice.
@@ -104,19 +115,29 @@ func (e *Entry) clone() *Entry {
 // SwitchRecord is what the ledger keeps about one switch.
 type SwitchRecord struct {
 	Name string `json:"name"`
-	// Surveyed says that the switch was read whole since the ledger was new: only then may it, and its physical networks, be
-	// written to.
+	// Surveyed says that the switch was read whole since it came into the ledger: only then may it be written to.
 	Surveyed bool `json:"surveyed,omitempty"`
+	// Gating is set for the switches of a new ledger: until this one is read, nothing of its physical networks is written.
+	Gating bool `json:"gating,omitempty"`
+	// Retired says that an operator wrote off whatever the switch still holds: it may be taken out of the configuration.
+	Retired *Remark `json:"retired,omitempty"`
 	// Unexplained are VLANs found on bindable ports that no binding accounts for.
-	Unexplained []Hold `json:"unexplained,omitempty"`
+	Unexplained []Stray `json:"unexplained,omitempty"`
 	// Releasing are ports that an operator told us to make idle although no binding names them.
-	Releasing []Hold `json:"releasing,omitempty"`
+	Releasing []Stray `json:"releasing,omitempty"`
 	// CreatedVLANs are the VLANs that we created here, written down before they are: these alone may be deleted.
 	CreatedVLANs switchdrivers.VLANSet `json:"created_vlans,omitzero"`
 	Unsaved      bool                  `json:"unsaved,omitempty"` // written down before the running configuration is changed
 	Paused       *Remark               `json:"paused,omitempty"`
 	Forgotten    []Remark              `json:"forgotten,omitempty"` // what operators dropped, and why; the newest 32
 	Version      uint64                `json:"-"`
+}
+
+// Stray is a port that carries VLANs for nobody we know. They count for every physical network of the switch.
+type Stray struct {
+	Port  string                `json:"port"`
+	VLANs switchdrivers.VLANSet `json:"vlans"`
+	Since time.Time             `json:"since"`
 }
 
 // Remark records who did something, when and why.

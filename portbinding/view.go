@@ -45,7 +45,7 @@ type SwitchView struct {
 	Bound       int        `json:"bound"`              // bindings verified here
 	Pending     int        `json:"pending"`            // bindings not yet good here
 	Leaving     int        `json:"leaving"`            // ports not yet verified out of what they carried
-	Unexplained []Hold     `json:"unexplained,omitempty"`
+	Unexplained []Stray    `json:"unexplained,omitempty"`
 	Unsaved     bool       `json:"unsaved"`
 	LastRead    *time.Time `json:"last_read,omitempty"`
 	Paused      *Remark    `json:"paused,omitempty"`

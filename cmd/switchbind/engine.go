@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 
 	"github.com/rs/zerolog"
 
 	"github.com/switchbind/switchbind/cmd/switchbind/config"
 	"github.com/switchbind/switchbind/events"
+	"github.com/switchbind/switchbind/portbinding"
 	"github.com/switchbind/switchbind/switchdrivers"
 )
 
@@ -25,5 +25,8 @@ type engineMaker func(inventory *switchdrivers.Inventory, bus *events.Bus, env s
 
 func newEngine(inventory *switchdrivers.Inventory, bus *events.Bus, env switchdrivers.Environment, limits config.Snapshot,
 	dryRun bool, log zerolog.Logger) (engine, error) {
-	return nil, errors.New("the engine is not part of this build yet")
+	return portbinding.New(portbinding.Options{
+		Inventory: inventory, Ledger: bus.Ledger(), Outbox: bus.Outbox(), Signals: bus.Signals(), Log: log, Env: env, DryRun: dryRun,
+		Snapshot: portbinding.SnapshotPolicy{MostRemovals: limits.RemoveAtMost, MostShare: limits.RemoveShareAtMost},
+	})
 }

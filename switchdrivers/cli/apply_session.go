@@ -149,6 +149,10 @@ func (l *shellLine) fill(ctx context.Context, script []scriptLine, change switch
 // what the change was computed from: a commit overwrites whatever was changed since the session was opened.
 func (l *shellLine) compare(verify map[string]string, script []scriptLine, change switchdrivers.Change) error {
 	c := &l.dialect.Candidate
+	// An error that came after its line's prompt, and after the last line's even.
+	if words := l.dialect.Errors.refused(l.late() + "\n" + verify[c.Diff]); words != "" {
+		return l.refused(switchdrivers.Rejection{Words: words})
+	}
 	if diff, ok := verify[c.Diff]; ok {
 		if foreign := l.dialect.foreign(diff, script); foreign != "" {
 			return &switchdrivers.BusyError{Switch: l.sw.Name, Words: "somebody else is changing the configuration: " + foreign}

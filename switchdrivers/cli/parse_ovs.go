@@ -31,6 +31,7 @@ type ovsPort struct {
 	name, mode  string
 	tag         []int
 	trunks      []int
+	protected   bool     // does not reach other protected ports
 	interfaces  []string // UUIDs
 	externalIDs map[string]string
 }
@@ -133,7 +134,7 @@ func (p ovsPort) state() (switchdrivers.Port, error) {
 		}
 	}
 	if mode != "access" && len(p.trunks) == 0 {
-		trunks = switchdrivers.AllVLANs() // an empty set is a trunk of everything
+		trunks, zero = switchdrivers.AllVLANs(), true // an empty set is a trunk of everything
 	}
 	native := switchdrivers.VLANID(tag)
 	var problems []string
@@ -151,7 +152,10 @@ func (p ovsPort) state() (switchdrivers.Port, error) {
 			problems = append(problems, "untagged frames are carried in VLAN 0")
 		}
 		if len(p.trunks) == 1 && p.trunks[0] == 4095 {
-			return ovsParkedPort(out.Description, p.externalIDs[ovsParked]), nil
+			if p.protected {
+				return ovsParkedPort(out.Description, p.externalIDs[ovsParked]), nil
+			}
+			problems = append(problems, "frames tagged 4095 reach other closed ports: the column protected is false")
 		}
 	case "native-tagged", "native-untagged", "dot1q-tunnel":
 		out.Mode = switchdrivers.ModeTrunk
@@ -169,6 +173,9 @@ func (p ovsPort) state() (switchdrivers.Port, error) {
 		}
 	default:
 		return out, fmt.Errorf("unknown vlan_mode %q", p.mode)
+	}
+	if p.protected {
+		problems = append(problems, "other protected ports are not reached: the column protected is true")
 	}
 	out.Problem = strings.Join(problems, "; ")
 	return out, nil
@@ -212,7 +219,7 @@ func ovsVLANs(ids []int) (set switchdrivers.VLANSet, zero bool, err error) {
 }
 
 func (r ovsRow) port() (p ovsPort, err error) {
-	var errs [6]error
+	var errs [7]error
 	p.name, errs[0] = r.text("name")
 	var modes []string
 	modes, errs[1] = r.texts("vlan_mode")
@@ -223,6 +230,9 @@ func (r ovsRow) port() (p ovsPort, err error) {
 	p.trunks, errs[3] = r.numbers("trunks")
 	p.interfaces, errs[4] = r.uuids("interfaces")
 	p.externalIDs, errs[5] = r.textMap("external_ids")
+	var protected []bool
+	protected, errs[6] = decodeAtoms[bool](r, "protected")
+	p.protected = len(protected) == 1 && protected[0]
 	return p, errors.Join(errs[:]...)
 }
 

@@ -239,7 +239,11 @@ func (t *terminal) write(lines ...string) error {
 // next takes the answer to line out of the buffer, if it is complete: if a prompt follows it, and that is followed by the echo
 // of the next line sent (follower) or, when there is none, by nothing. typedAhead are the lines after it that were sent
 // already; some switches echo them as soon as they arrive, in the middle of another answer.
+//
+// Text that comes after the prompt and before the next echo is late output of the same line, and part of its answer.
 func (t *terminal) next(doing, line, follower string, typedAhead []string) (answer, bool, error) {
+	prompt, promptEnd := -1, 0 // a prompt that something else than an echo followed
+	var mode, mark string
 	for start := t.scanned; start <= len(t.buf); {
 		end := bytes.IndexByte(t.buf[start:], '\n')
 		whole := end >= 0
@@ -250,18 +254,15 @@ func (t *terminal) next(doing, line, follower string, typedAhead []string) (answ
 		}
 		if m := t.prompt.FindSubmatchIndex(t.buf[start:end]); m != nil {
 			rest := string(bytes.TrimRight(t.buf[start+m[1]:end], " "))
-			isNext := whole && follower != "" && rest == follower
-			isLast := !whole && follower == "" && rest == ""
-			if isNext || isLast {
-				text, err := t.withoutEcho(doing, string(t.buf[:start]), line, typedAhead)
-				if err != nil {
-					return answer{}, false, err
-				}
-				t.mode, t.mark = submatch(t.buf[start:], m, 1), submatch(t.buf[start:], m, 2)
-				t.buf, t.scanned = slices.Clone(t.buf[start+m[1]:]), 0
-				t.trace("receive", text)
-				return answer{text: text, mode: t.mode, mark: t.mark}, true, nil
+			if rest == "" || whole && follower != "" && rest == follower {
+				prompt, promptEnd = start, start+m[1]
+				mode, mark = submatch(t.buf[start:], m, 1), submatch(t.buf[start:], m, 2)
 			}
+			if follower == "" && rest == "" || whole && follower != "" && rest == follower {
+				return t.take(doing, line, typedAhead, prompt, promptEnd, promptEnd, mode, mark)
+			}
+		} else if prompt >= 0 && whole && string(bytes.TrimRight(t.buf[start:end], " ")) == follower {
+			return t.take(doing, line, typedAhead, prompt, promptEnd, start, mode, mark)
 		}
 		if !whole {
 			break
@@ -269,7 +270,31 @@ func (t *terminal) next(doing, line, follower string, typedAhead []string) (answ
 		start = end + 1
 		t.scanned = start
 	}
+	if prompt >= 0 {
+		t.scanned = prompt
+	}
 	return answer{}, false, nil
+}
+
+// take cuts an answer out of the buffer: what is before the prompt, and what came late, between the prompt's end and rest.
+func (t *terminal) take(doing, line string, typedAhead []string, prompt, promptEnd, rest int, mode, mark string) (answer, bool, error) {
+	text, err := t.withoutEcho(doing, string(t.buf[:prompt]), line, typedAhead)
+	if err != nil {
+		return answer{}, false, err
+	}
+	if late := strings.TrimSpace(string(t.buf[promptEnd:rest])); late != "" {
+		text = strings.TrimPrefix(text+"\n"+late, "\n")
+	}
+	t.mode, t.mark = mode, mark
+	t.buf, t.scanned = slices.Clone(t.buf[rest:]), 0
+	t.trace("receive", text)
+	return answer{text: text, mode: mode, mark: mark}, true, nil
+}
+
+// late returns what the switch has said since its last prompt, unasked.
+func (t *terminal) late() string {
+	t.buf = append(t.buf, t.channel.Q.DequeueAll()...)
+	return strings.TrimSpace(string(t.buf))
 }
 
 func submatch(b []byte, m []int, n int) string {
@@ -279,22 +304,22 @@ func submatch(b []byte, m []int, n int) string {
 	return string(b[m[2*n]:m[2*n+1]])
 }
 
-// withoutEcho checks that the answer begins with the exact echo of the line, and cuts it off.
+// withoutEcho checks that the answer has the exact echo of the line, and cuts it out. What stands before it came late, after the
+// prompt of the line before: it is kept, so that an error in it is not lost.
 func (t *terminal) withoutEcho(doing, text, line string, typedAhead []string) (string, error) {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	for i, got := range lines {
-		if strings.TrimRight(got, " ") == line {
-			kept := slices.DeleteFunc(lines[i+1:], func(s string) bool {
-				return slices.Contains(typedAhead, strings.TrimRight(s, " "))
-			})
-			return strings.Join(kept, "\n"), nil
-		}
-		if strings.TrimSpace(got) != "" && !slices.Contains(typedAhead, got) {
-			break
-		}
+	echo := slices.IndexFunc(lines, func(s string) bool { return strings.TrimRight(s, " ") == line })
+	if echo < 0 {
+		return "", &switchdrivers.UnreadableError{Switch: t.sw.Name, Doing: doing, Saw: text,
+			Err: fmt.Errorf("the line %s was not echoed", switchdrivers.Quote(line))}
 	}
-	return "", &switchdrivers.UnreadableError{Switch: t.sw.Name, Doing: doing, Saw: text,
-		Err: fmt.Errorf("the line %s was not echoed", switchdrivers.Quote(line))}
+	kept := slices.DeleteFunc(slices.Delete(lines, echo, echo+1), func(s string) bool {
+		return slices.Contains(typedAhead, strings.TrimRight(s, " "))
+	})
+	if strings.TrimSpace(strings.Join(kept[:min(echo, len(kept))], "")) == "" {
+		kept = kept[min(echo, len(kept)):]
+	}
+	return strings.Join(kept, "\n"), nil
 }
 
 // more waits for the next piece of output, for at most patience.

@@ -31,9 +31,9 @@ func (d *Driver) failure(ctx context.Context, doing string, ops []operation, err
 		if refused := d.session.distrust(); refused != nil {
 			return refused
 		}
-		if isClientCertificateRefused(words) {
+		if d.session != nil && d.session.turnedDown(doing, words) {
 			return &switchdrivers.AuthError{Switch: d.sw.Name, Username: d.sw.Credentials.Username,
-				Err: fmt.Errorf("the client certificate was refused: %s", switchdrivers.Quote(words))}
+				Err: fmt.Errorf("it wants another client certificate than tls.cert: %s", switchdrivers.Quote(words))}
 		}
 		unreachable.Err = errors.New(switchdrivers.Quote(words))
 		return unreachable

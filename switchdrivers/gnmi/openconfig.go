@@ -21,7 +21,10 @@ import (
 //     1 tagged on such a trunk would be VLAN 1 untagged, so it is refused.
 //   - An idle port is written out, as access VLAN 1 and disabled, rather than by deleting switched-vlan: what a target falls
 //     back to after that is its own business (EOS with `switchport default mode routed` makes it a layer-3 port). Access VLAN
-//     1, or no switched-vlan, on a disabled port reads as idle. VLAN 1 is therefore reserved.
+//     1 on a disabled port reads as idle. VLAN 1 is therefore reserved.
+//   - A port without switched-vlan is no switch port but a layer-3 one: EOS shows the container for every `switchport`, and
+//     not after `no switchport`. Most others start with routed ports. It must be made a switch port by hand before the first
+//     binding: a port that may be somebody's uplink is not taken over.
 //   - switched-vlan is replaced as a whole, so nothing that was in it (other leaves, VLAN translations) survives; its leaves
 //     depend on interface-mode by `when`, so no leaf is ever written alone.
 //   - Everything is one Set, VLANs that are deleted included, although deletes are processed first: the target judges and

@@ -137,11 +137,11 @@ func decodePort(name, kind string, entry *node, vlans map[switchdrivers.VLANID]s
 	if other := entry.at("aggregation", "switched-vlan"); isLAG(name, kind) && other.holds() || !container.holds() {
 		container = other
 	}
-	if openConfigMgmt.MatchString(name) {
+	if openConfigMgmt.MatchString(name) || !container.at("config").holds() {
 		port.Mode = switchdrivers.ModeRouted
 		return port, nil
 	}
-	if err := decodeSwitchedVLAN(&port, container.at("config"), entry); err != nil {
+	if err := decodeSwitchedVLAN(&port, container.at("config")); err != nil {
 		return port, err
 	}
 	if port.Problem == "" && container.at("vlan-translation").holds() {
@@ -153,7 +153,7 @@ func decodePort(name, kind string, entry *node, vlans map[switchdrivers.VLANID]s
 	return port, nil
 }
 
-func decodeSwitchedVLAN(port *switchdrivers.Port, config, entry *node) error {
+func decodeSwitchedVLAN(port *switchdrivers.Port, config *node) error {
 	mode, err := config.name("interface-mode")
 	if err != nil {
 		return err
@@ -171,14 +171,9 @@ func decodeSwitchedVLAN(port *switchdrivers.Port, config, entry *node) error {
 		return err
 	}
 	if mode == "" { // F5OS leaves it out: what else is there says it
-		switch {
-		case isListed || native != 0:
+		mode = "ACCESS"
+		if isListed || native != 0 {
 			mode = "TRUNK"
-		case access == 0 && isRouted(entry):
-			port.Mode = switchdrivers.ModeRouted
-			return nil
-		default:
-			mode = "ACCESS"
 		}
 	}
 	switch mode {
@@ -209,25 +204,6 @@ func decodeSwitchedVLAN(port *switchdrivers.Port, config, entry *node) error {
 		return fmt.Errorf("interface-mode is %s, which is neither ACCESS nor TRUNK", switchdrivers.Quote(mode))
 	}
 	return nil
-}
-
-// isRouted reports whether an interface without switched-vlan does layer 3. EOS gives a routed port a subinterface with IPv4
-// enabled; a port that never was configured has neither, and is in the default VLAN.
-func isRouted(entry *node) bool {
-	for index, sub := range entry.list("subinterfaces", "subinterface") {
-		if index != "0" {
-			return true
-		}
-		for _, family := range []string{"ipv4", "ipv6"} {
-			if sub.at(family, "addresses").holds() {
-				return true
-			}
-			if on, err := sub.flag(false, family, "config", "enabled"); on || err != nil {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func vlanLeaf(config *node, leaf string) (switchdrivers.VLANID, error) {

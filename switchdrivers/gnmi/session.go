@@ -40,6 +40,14 @@ func (s *session) distrust() error {
 	return nil
 }
 
+// turnedDown reports whether the target broke the connection for want of a client certificate that it likes. The alert that
+// says so is often lost with the connection: under TLS 1.3 the target breaks it while we already send.
+func (s *session) turnedDown(doing, words string) bool {
+	return isClientCertificateRefused(words) || doing == connecting && s.trust != nil && s.trust.lacks()
+}
+
+const connecting = "connecting"
+
 // The port that IANA gave to gNMI. Few vendors listen there (EOS 6030, SR Linux 57400, SONiC 8080, NX-OS 50051), so addresses
 // had better have one.
 const defaultPort = "9339"
@@ -108,7 +116,7 @@ func (d *Driver) connect(ctx context.Context) error {
 	case status.Code(err) == codes.Unimplemented:
 		s.encoding = pb.Encoding_JSON_IETF
 	case err != nil:
-		err = d.failure(ctx, "connecting", nil, err)
+		err = d.failure(ctx, connecting, nil, err)
 		d.drop()
 		return err
 	default:

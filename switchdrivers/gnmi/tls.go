@@ -24,6 +24,7 @@ type trust struct {
 
 	mutex   sync.Mutex
 	refused *switchdrivers.HostKeyError
+	lacking bool // the target asked for a client certificate and there is none
 }
 
 // tlsConfig is the configuration of the connection to a switch. Files are read here, at every login, so that rotated
@@ -63,6 +64,8 @@ func tlsConfig(sw switchdrivers.Switch) (*tls.Config, *trust, error) {
 			return nil, nil, fmt.Errorf("tls.cert and tls.key: %w", err)
 		}
 		config.Certificates = []tls.Certificate{certificate}
+	} else {
+		config.GetClientCertificate = t.lack
 	}
 	// The verification of crypto/tls is replaced by one that is the same and keeps what was presented.
 	config.InsecureSkipVerify = true //nolint:gosec // verified below, unless the operator asked for no verification
@@ -108,4 +111,19 @@ func (t *trust) refusal() *switchdrivers.HostKeyError {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	return t.refused
+}
+
+// lack is called when a target asks for a client certificate and none is configured. It presents none, and leaves it to the
+// target whether that will do.
+func (t *trust) lack(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	t.lacking = true
+	return &tls.Certificate{}, nil
+}
+
+func (t *trust) lacks() bool {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	return t.lacking
 }

@@ -1,0 +1,541 @@
+package portbinding
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/switchbind/switchbind/switchdrivers"
+)
+
+// Options are what an engine is made of.
+type Options struct {
+	Inventory *switchdrivers.Inventory
+	Ledger    Ledger
+	Outbox    Outbox
+	Signals   Signals
+	Log       zerolog.Logger
+	Env       switchdrivers.Environment
+	// DryRun does everything but write to switches.
+	DryRun bool
+	// Snapshot limits what a snapshot may remove without being asked again.
+	Snapshot SnapshotPolicy
+	// Retention is how long an entry that was deleted and verified out is remembered, so that a late message about it is known to
+	// be late. It must be longer than messages are kept. 0 is 30 days.
+	Retention time.Duration
+	// Backoff paces retries of a switch that fails. The zero value has sensible defaults.
+	Backoff Backoff
+}
+
+// Engine is the core at work: it keeps the book of what is wanted, has one worker for each switch, and tells the outbox what was
+// verified. All methods are safe for concurrent use.
+type Engine struct {
+	opt Options
+	log zerolog.Logger
+
+	// write serialises every change of the book, from the decision through the ledger to memory, so that memory never knows
+	// anything that the ledger does not. mu guards the book itself and is never held over I/O.
+	write sync.Mutex
+	mu    sync.RWMutex
+	book  *book
+	last  time.Time // the newest time given out, guarded by write
+
+	workers map[string]*worker      // guarded by mu
+	held    map[string]heldSnapshot // by source, guarded by mu
+	ctx     context.Context
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New returns an engine. Nothing happens before [Engine.Start].
+func New(opt Options) (*Engine, error) {
+	if opt.Inventory == nil || opt.Ledger == nil || opt.Outbox == nil || opt.Signals == nil {
+		return nil, errors.New("portbinding: inventory, ledger, outbox and signals are needed")
+	}
+	if opt.Retention == 0 {
+		opt.Retention = 30 * 24 * time.Hour
+	}
+	opt.Backoff = opt.Backoff.withDefaults()
+	opt.Snapshot = opt.Snapshot.withDefaults()
+	return &Engine{opt: opt, log: opt.Log, book: newBook(opt.Inventory), workers: map[string]*worker{}, held: map[string]heldSnapshot{}}, nil
+}
+
+// Start loads the ledger, starts a worker for each switch, and marks every switch dirty: whatever was unfinished is taken up, and
+// every switch is compared once. It returns before that is done.
+func (e *Engine) Start(ctx context.Context) error {
+	entries, records, err := e.opt.Ledger.Load(ctx)
+	if err != nil {
+		return fmt.Errorf("the ledger cannot be read: %w", err)
+	}
+	e.ctx, e.stop = context.WithCancel(context.Background())
+	e.write.Lock()
+	defer e.write.Unlock()
+	e.mu.Lock()
+	for _, r := range records {
+		e.book.records[r.Name] = r
+	}
+	for _, entry := range entries {
+		e.book.put(entry)
+		// Claims are ordered by time: a clock that was set back meanwhile must not put a newcomer before a holder.
+		for _, c := range entry.Claims {
+			if c.Since.After(e.last) {
+				e.last = c.Since
+			}
+			for _, v := range c.VLANs {
+				if v.Since.After(e.last) {
+					e.last = v.Since
+				}
+			}
+		}
+	}
+	for _, name := range e.book.inv.Names() {
+		e.startWorker(name)
+	}
+	e.mu.Unlock()
+	if len(entries) == 0 && len(records) == 0 {
+		if err := e.gateNewLedger(ctx); err != nil {
+			return err
+		}
+	}
+	// The configuration may say something else than when the entries were stored.
+	if _, err := e.commit(ctx, e.resettle(e.book.inv)); err != nil {
+		return err
+	}
+	e.running.Go(e.janitor)
+	return e.opt.Signals.Dirty(ctx, e.book.inv.Names()...)
+}
+
+// gateNewLedger marks every switch as one that must be read before the first write anywhere near it.
+func (e *Engine) gateNewLedger(ctx context.Context) error {
+	var t transaction
+	for _, name := range e.book.inv.Names() {
+		t.records = append(t.records, &SwitchRecord{Name: name, Gating: true})
+	}
+	_, err := e.commit(ctx, t)
+	return err
+}
+
+// startWorker is called with mu held.
+func (e *Engine) startWorker(name string) {
+	w := newWorker(e, name)
+	e.workers[name] = w
+	e.running.Go(func() { w.run(e.ctx) })
+}
+
+// Close stops the workers: a change under way is finished or given up within its timeout, nothing new is begun.
+func (e *Engine) Close() {
+	if e.stop != nil {
+		e.stop()
+	}
+	e.running.Wait()
+}
+
+// Wake tells the worker of a switch that there may be work, and that this process owns the switch as long as fence says so.
+func (e *Engine) Wake(name string, fence Fence) {
+	if w := e.worker(name); w != nil {
+		w.own(fence)
+	}
+}
+
+// Disown tells the worker of a switch that another process owns it.
+func (e *Engine) Disown(name string) {
+	if w := e.worker(name); w != nil {
+		w.own(nil)
+	}
+}
+
+func (e *Engine) worker(name string) *worker {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.workers[name]
+}
+
+// now returns the present time, later than every time it returned before: it orders claims. The caller holds write.
+func (e *Engine) now() time.Time {
+	t := time.Now().UTC()
+	if !t.After(e.last) {
+		t = e.last.Add(time.Nanosecond)
+	}
+	e.last = t
+	return t
+}
+
+// transaction is one change of the book.
+type transaction struct {
+	entries []*Entry        // replace those in the book; stored first
+	memory  []*Entry        // replace those in the book; not worth a write
+	records []*SwitchRecord // likewise for switches
+	results []Result
+	dirty   map[string]bool // switches to look at again
+}
+
+func (t *transaction) mark(names map[string]bool) {
+	if t.dirty == nil {
+		t.dirty = map[string]bool{}
+	}
+	maps.Copy(t.dirty, names)
+}
+
+// commit publishes the results, stores, and then changes memory. The caller holds write. Results go first: a crash between the two
+// repeats a result, the other order would lose one. It returns the switches that must look again; they have been told.
+func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, error) {
+	if len(t.results) > 0 {
+		if err := e.opt.Outbox.Results(ctx, t.results...); err != nil {
+			return nil, fmt.Errorf("results cannot be published: %w", err)
+		}
+	}
+	if len(t.entries) > 0 {
+		versions, err := e.opt.Ledger.Put(ctx, t.entries...)
+		if err != nil {
+			return nil, e.afterFailedPut(ctx, t, err)
+		}
+		for i := range t.entries {
+			t.entries[i].Version = versions[i]
+		}
+	}
+	for _, r := range t.records {
+		version, err := e.opt.Ledger.PutSwitch(ctx, r)
+		if err != nil {
+			return nil, fmt.Errorf("the ledger cannot be written: %w", err)
+		}
+		r.Version = version
+	}
+	e.mu.Lock()
+	dirty := maps.Clone(t.dirty)
+	if dirty == nil {
+		dirty = map[string]bool{}
+	}
+	for _, entry := range t.entries {
+		before := e.book.facts[entry.PortID]
+		was := e.book.entries[entry.PortID]
+		e.book.put(entry)
+		if was == nil || released(was, entry) {
+			e.book.waitersOn(entry.PortID, before, dirty)
+		}
+	}
+	for _, entry := range t.memory {
+		e.book.put(entry)
+	}
+	for _, r := range t.records {
+		e.book.records[r.Name] = r
+	}
+	for name := range dirty {
+		if e.book.inv.Switch(name) == nil {
+			delete(dirty, name)
+		}
+	}
+	e.mu.Unlock()
+	if len(dirty) > 0 {
+		if err := e.opt.Signals.Dirty(ctx, slices.Sorted(maps.Keys(dirty))...); err != nil {
+			return dirty, fmt.Errorf("switches cannot be marked dirty: %w", err)
+		}
+	}
+	for _, r := range t.results {
+		e.logResult(r)
+	}
+	return dirty, nil
+}
+
+// released reports whether an entry gave up a switch port or a hold, so that others may proceed.
+func released(was, is *Entry) bool {
+	at := map[switchPort]int{}
+	for _, c := range is.Claims {
+		at[switchPort{c.Switch, c.Port}]++
+	}
+	for _, c := range was.Claims {
+		if at[switchPort{c.Switch, c.Port}] == 0 {
+			return true
+		}
+	}
+	held := 0
+	for _, h := range was.Leaving {
+		held += len(h.VLANs)
+	}
+	for _, h := range is.Leaving {
+		held -= len(h.VLANs)
+	}
+	return held > 0
+}
+
+// afterFailedPut brings memory in step with the ledger again: some of the entries may have been stored.
+func (e *Engine) afterFailedPut(ctx context.Context, t transaction, cause error) error {
+	for _, entry := range t.entries {
+		stored, err := e.opt.Ledger.Get(ctx, entry.PortID)
+		if err != nil {
+			break // the next write conflicts, and leads here again
+		}
+		e.mu.Lock()
+		if stored != nil {
+			e.book.put(stored)
+		}
+		e.mu.Unlock()
+	}
+	return fmt.Errorf("the ledger cannot be written: %w", cause)
+}
+
+func (e *Engine) logResult(r Result) {
+	event := e.log.Info()
+	if r.Status == StatusFailed || r.Status == StatusRefused {
+		event = e.log.Warn()
+	}
+	event = event.Str("port", r.PortID).Int64("revision", r.Revision).Str("status", string(r.Status)).Int64("duration_ms", r.DurationMS)
+	if r.Reason != ReasonNone {
+		event = event.Str("reason", string(r.Reason))
+	}
+	var where []string
+	for _, l := range r.Links {
+		where = append(where, l.Switch+"/"+l.Port)
+	}
+	event.Strs("links", where).Msg(r.Message)
+}
+
+// Accept takes newly arrived bindings, in the order of the stream. See events.Core for the contract.
+func (e *Engine) Accept(ctx context.Context, messages []Message) []error {
+	e.write.Lock()
+	defer e.write.Unlock()
+	faults := make([]error, len(messages))
+	staged := map[string]*Entry{}
+	var order []string
+	var t transaction
+	for i, m := range messages {
+		old := staged[m.Binding.PortID]
+		if old == nil {
+			e.mu.RLock()
+			old = e.book.entries[m.Binding.PortID]
+			e.mu.RUnlock()
+		}
+		next, v, err := merge(old, m)
+		if err != nil {
+			faults[i] = err
+			continue
+		}
+		if v == ignored {
+			e.log.Debug().Str("port", m.Binding.PortID).Int64("revision", m.Binding.Revision).Msg("late or repeated message ignored")
+			continue
+		}
+		e.adopt(next, v, &t)
+		if staged[next.PortID] == nil {
+			order = append(order, next.PortID)
+		}
+		staged[next.PortID] = next
+	}
+	for _, id := range order {
+		t.entries = append(t.entries, staged[id])
+	}
+	if _, err := e.commit(ctx, t); err != nil {
+		for i := range faults {
+			if faults[i] == nil {
+				faults[i] = err
+			}
+		}
+	}
+	return faults
+}
+
+// adopt draws the consequences of a verdict for an entry: claims, holds, the answer that can be given at once, and the switches
+// that have to look.
+func (e *Engine) adopt(entry *Entry, v verdict, t *transaction) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	now := e.now()
+	done := entry.Finished && entry.Answer.Status != ""
+	switch v {
+	case changed:
+		entry.Accepted, entry.Attempts, entry.Settled = now, 0, false
+		e.settle(entry, e.book.inv, now)
+		entry.question()
+	case again, updated:
+		answered := entry.Answer
+		entry.question()
+		if done {
+			entry.Finished = true
+			if answered.Status == StatusRefused {
+				entry.Finished = false // the configuration may have changed: look again
+			}
+		}
+	}
+	f := e.book.derive(entry)
+	if (f.refusal != nil && v != ignored) || (entry.Effective() == nil && len(entry.Leaving) == 0) || entry.Finished {
+		if r := entry.answer(f, now); r != nil {
+			t.results = append(t.results, *r)
+		}
+	}
+	if !entry.Finished || v == changed {
+		names := map[string]bool{}
+		for _, a := range slices.Concat(f.attachments, f.leaving) {
+			names[a.at.sw] = true
+		}
+		t.mark(names)
+	}
+}
+
+// settle works out an entry's claims under an inventory.
+func (e *Engine) settle(entry *Entry, inv *switchdrivers.Inventory, now time.Time) {
+	var claims []attachment
+	if layer := entry.Effective(); layer != nil {
+		claims, _ = resolve(layer.Binding, inv)
+	}
+	entry.settle(claims, now, e.book.retired)
+	entry.Links = slices.DeleteFunc(entry.Links, func(l LinkResult) bool { return true })
+	for _, a := range claims {
+		entry.Links = append(entry.Links, LinkResult{Switch: a.at.sw, Port: a.at.port, Status: StatusPending, Reason: ReasonQueued})
+	}
+}
+
+// Reject answers a binding that could not even be decoded.
+func (e *Engine) Reject(ctx context.Context, source, portID string, fault *InvalidError) error {
+	return e.opt.Outbox.Results(ctx, Result{PortID: portID, Source: source, Status: StatusRefused, Reason: ReasonInvalidEvent,
+		Message: fault.Error(), Links: []LinkResult{}})
+}
+
+// SetInventory puts a new configuration in force without dropping work. It is refused, and the old one stays, when a switch that
+// still holds something would go, or when a binding that is in force could not be any more.
+func (e *Engine) SetInventory(ctx context.Context, inv *switchdrivers.Inventory) error {
+	e.write.Lock()
+	defer e.write.Unlock()
+	if faults := e.losses(inv); len(faults) > 0 {
+		return fmt.Errorf("the new configuration is refused:\n%s", strings.Join(faults, "\n"))
+	}
+	e.mu.Lock()
+	old := e.book.inv
+	e.book.inv = inv
+	e.book.reindex()
+	e.mu.Unlock()
+	t := e.resettle(inv)
+	t.mark(nameSet(inv.Names()))
+	e.mu.Lock()
+	for _, name := range old.Names() {
+		if inv.Switch(name) == nil {
+			e.workers[name].quit()
+			delete(e.workers, name)
+		}
+	}
+	for _, name := range inv.Names() {
+		switch {
+		case old.Switch(name) == nil:
+			e.startWorker(name)
+		default:
+			e.workers[name].reconfigure()
+		}
+	}
+	e.mu.Unlock()
+	_, err := e.commit(ctx, t)
+	return err
+}
+
+// losses lists what a new inventory would cut off.
+func (e *Engine) losses(inv *switchdrivers.Inventory) []string {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	var faults []string
+	for _, name := range e.book.inv.Names() {
+		if held := len(e.book.on[name]); inv.Switch(name) == nil && held > 0 && !e.book.retired(name) {
+			faults = append(faults, fmt.Sprintf("switch %s is taken out but %d bindings still hold ports there: unbind them, or run `switchbind forget %s --because TEXT`",
+				name, held, name))
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(e.book.entries)) {
+		entry := e.book.entries[id]
+		layer := entry.Effective()
+		if layer == nil || entry.Answer.Status != StatusBound {
+			continue
+		}
+		_, no := resolve(layer.Binding, inv)
+		if no != nil && !(inv.Switch(no.at.sw) == nil && e.anyRetired(entry)) {
+			faults = append(faults, fmt.Sprintf("port %s is bound and would be refused (%s: %s): unbind it first", id, no.reason, no.message))
+		}
+	}
+	return faults
+}
+
+func (e *Engine) anyRetired(entry *Entry) bool {
+	return slices.ContainsFunc(entry.Claims, func(c Claim) bool { return e.book.retired(c.Switch) })
+}
+
+// resettle works out every entry's claims anew after the inventory changed and returns what follows.
+func (e *Engine) resettle(inv *switchdrivers.Inventory) transaction {
+	var t transaction
+	e.mu.RLock()
+	ids := slices.Sorted(maps.Keys(e.book.entries))
+	e.mu.RUnlock()
+	for _, id := range ids {
+		e.mu.RLock()
+		cur := e.book.entries[id]
+		e.mu.RUnlock()
+		layer := cur.Effective()
+		if layer == nil {
+			continue
+		}
+		claims, no := resolve(layer.Binding, inv)
+		refusedBefore := cur.Answer.Status == StatusRefused
+		if sameClaims(cur.Claims, claims) && refusedBefore == (no != nil) {
+			continue
+		}
+		next := cur.clone()
+		e.adopt(next, changed, &t)
+		t.entries = append(t.entries, next)
+	}
+	return t
+}
+
+func sameClaims(claims []Claim, attachments []attachment) bool {
+	return slices.EqualFunc(claims, attachments, func(c Claim, a attachment) bool {
+		return c.Switch == a.at.sw && c.Port == a.at.port && slices.EqualFunc(c.VLANs, a.vlans, HeldVLAN.is)
+	})
+}
+
+func nameSet(names []string) map[string]bool {
+	out := map[string]bool{}
+	for _, n := range names {
+		out[n] = true
+	}
+	return out
+}
+
+// janitor forgets entries whose tombstones have outlived every message about them.
+func (e *Engine) janitor() {
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		select {
+		case <-e.ctx.Done():
+			return
+		case <-tick.C:
+			if err := e.forgetOld(e.ctx, time.Now()); err != nil {
+				e.log.Warn().Err(err).Msg("old entries could not be removed from the ledger")
+			}
+		}
+	}
+}
+
+func (e *Engine) forgetOld(ctx context.Context, now time.Time) error {
+	e.write.Lock()
+	defer e.write.Unlock()
+	var old []string
+	e.mu.RLock()
+	for id, entry := range e.book.entries {
+		if entry.Finished && entry.Answer.Status == StatusReleased && now.Sub(entry.Updated) > e.opt.Retention {
+			old = append(old, id)
+		}
+	}
+	e.mu.RUnlock()
+	if len(old) == 0 {
+		return nil
+	}
+	if err := e.opt.Ledger.Remove(ctx, old...); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, id := range old {
+		e.book.remove(id)
+	}
+	return nil
+}

@@ -1,0 +1,115 @@
+package portbinding
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/switchbind/switchbind/switchdrivers"
+)
+
+// study takes note of what a reading says beyond the ports of the goal: LAG membership, and, the first time, VLANs on bindable
+// ports that nothing explains. Where that changes the goal, the new one is returned.
+func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) (*goal, error) {
+	w.engine.mu.Lock()
+	news := w.engine.book.setLAGs(w.name, actual)
+	w.engine.mu.Unlock()
+	if !g.record.Surveyed {
+		w.engine.mu.RLock()
+		found := w.engine.book.unexplained(w.name, actual, time.Now().UTC())
+		w.engine.mu.RUnlock()
+		gating := g.record.Gating
+		if err := w.engine.changeRecord(ctx, w.name, func(r *SwitchRecord) bool {
+			r.Surveyed, r.Gating, r.Retired, r.Unexplained = true, false, nil, found
+			return true
+		}); err != nil {
+			return nil, err
+		}
+		for _, h := range found {
+			w.log.Warn().Str("switch_port", h.Port).Stringer("vlans", h.VLANs).Str("policy", g.sw.Unexplained).
+				Msg("a port carries VLANs that no binding explains")
+		}
+		if gating {
+			if err := w.engine.wakeGated(ctx, g.sw.PhysicalNetworks); err != nil {
+				return nil, err
+			}
+		}
+		news = true
+	}
+	if news {
+		g = w.goal()
+	}
+	return g, nil
+}
+
+// unexplained lists the VLANs found on ports that could be bound but for which no binding speaks. VLAN 1 is left out unless the
+// operator gives it to tenants: it is what every port of a fresh switch is in. So are VLANs that no binding can get here.
+func (b *book) unexplained(name string, actual switchdrivers.State, now time.Time) []Stray {
+	sw, traits := b.inv.Switch(name), b.inv.Platform(name).Traits()
+	var found []Stray
+	for port, have := range actual.Ports {
+		at := switchPort{name, port}
+		if mayBind(sw, port) != nil || have.LAG != "" {
+			continue
+		}
+		vlans := have.VLANs().Minus(traits.ReservedVLANs).Minus(switchdrivers.VLANs(sw.Idle.VLAN))
+		if sw.AllowedVLANs.IsEmpty() {
+			vlans = vlans.Minus(switchdrivers.VLANs(1))
+		} else {
+			vlans = vlans.Minus(vlans.Minus(sw.AllowedVLANs))
+		}
+		if vlans = vlans.Minus(b.knownAt(at)); !vlans.IsEmpty() {
+			found = append(found, Stray{Port: port, VLANs: vlans, Since: now})
+		}
+	}
+	slices.SortFunc(found, func(x, y Stray) int { return strings.Compare(x.Port, y.Port) })
+	return found
+}
+
+// knownAt is the VLANs for which an entry claims or leaves the port.
+func (b *book) knownAt(at switchPort) switchdrivers.VLANSet {
+	var known switchdrivers.VLANSet
+	for id := range b.on[at.sw] {
+		f := b.facts[id]
+		for _, a := range slices.Concat(f.attachments, f.leaving) {
+			if a.at == at {
+				known = known.Union(set(a.vlans))
+			}
+		}
+	}
+	return known
+}
+
+// wakeGated marks the switches dirty that may have been waiting for this one to be read.
+func (e *Engine) wakeGated(ctx context.Context, physical []string) error {
+	var names []string
+	e.mu.RLock()
+	for _, name := range e.book.inv.Names() {
+		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) {
+			names = append(names, name)
+		}
+	}
+	e.mu.RUnlock()
+	return e.opt.Signals.Dirty(ctx, names...)
+}
+
+// changeRecord changes what the ledger has about a switch. change returns false when there is nothing to store.
+func (e *Engine) changeRecord(ctx context.Context, name string, change func(*SwitchRecord) bool) error {
+	e.write.Lock()
+	defer e.write.Unlock()
+	return e.changeRecordLocked(ctx, name, change)
+}
+
+func (e *Engine) changeRecordLocked(ctx context.Context, name string, change func(*SwitchRecord) bool) error {
+	e.mu.RLock()
+	next := *e.book.record(name)
+	e.mu.RUnlock()
+	next.Unexplained, next.Releasing = slices.Clone(next.Unexplained), slices.Clone(next.Releasing)
+	next.Forgotten = slices.Clone(next.Forgotten)
+	if !change(&next) {
+		return nil
+	}
+	_, err := e.commit(ctx, transaction{records: []*SwitchRecord{&next}})
+	return err
+}

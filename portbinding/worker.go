@@ -1,0 +1,556 @@
+package portbinding
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/switchbind/switchbind/switchdrivers"
+)
+
+// worker is the one owner of one switch: it alone reads it and writes it, one pass at a time. Whatever arrives while a pass is
+// under way is done together in the next one.
+type worker struct {
+	engine *Engine
+	name   string
+	log    zerolog.Logger
+	wake   chan struct{} // capacity 1: a wish to look, however many there were
+	asks   chan func(context.Context)
+	done   chan struct{} // closed when the switch leaves the configuration
+
+	mu      sync.Mutex
+	fence   Fence // nil while another process owns the switch
+	renewed bool  // the configuration changed: connect anew, try again at once
+	forced  bool  // a person asked: compare now, whatever the circuit says
+	view    health
+
+	// The rest belongs to the worker's goroutine.
+	driver  switchdrivers.Driver
+	circuit circuit
+	refused map[string]trouble
+	drifted map[string]string // port -> the drift that was reported, so that it is said once
+	saveAt  time.Time
+	pollAt  time.Time
+	usedAt  time.Time
+}
+
+// trouble is a port that the switch refused to change, or that reads back wrong.
+type trouble struct {
+	want    switchdrivers.Port
+	err     error
+	refused bool
+	until   time.Time // when it is tried again; zero when that is now
+	times   int
+}
+
+// health is what others may see of a worker.
+type health struct {
+	state    string
+	message  string
+	retryAt  time.Time
+	lastRead time.Time
+}
+
+func newWorker(e *Engine, name string) *worker {
+	return &worker{
+		engine: e, name: name, log: e.log.With().Str("switch", name).Logger(),
+		wake: make(chan struct{}, 1), asks: make(chan func(context.Context)), done: make(chan struct{}),
+		circuit: circuit{pace: e.opt.Backoff}, refused: map[string]trouble{}, drifted: map[string]string{},
+		view: health{state: "unread"},
+	}
+}
+
+// own takes note of who owns the switch, and looks at it where it is us.
+func (w *worker) own(fence Fence) {
+	w.mu.Lock()
+	w.fence = fence
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *worker) nudge() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reconfigure makes the worker use the new description of its switch.
+func (w *worker) reconfigure() {
+	w.mu.Lock()
+	w.renewed = true
+	w.mu.Unlock()
+	w.nudge()
+}
+
+// force makes the worker compare the switch now.
+func (w *worker) force() {
+	w.mu.Lock()
+	w.forced = true
+	w.mu.Unlock()
+	w.nudge()
+}
+
+func (w *worker) quit() { close(w.done) }
+
+// ask runs f in the worker's goroutine, between two passes: f may use the driver.
+func (w *worker) ask(ctx context.Context, f func(context.Context)) error {
+	ran := make(chan struct{})
+	select {
+	case w.asks <- func(ctx context.Context) { defer close(ran); f(ctx) }:
+	case <-w.done:
+		return &UnknownError{Kind: "switch", Name: w.name, Hint: "it was just taken out of the configuration"}
+	case <-ctx.Done():
+		return fmt.Errorf("switch %s is busy with a change: %w", w.name, ctx.Err())
+	}
+	select {
+	case <-ran:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *worker) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer w.disconnect()
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(w.nextWait(time.Now()))
+		look := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.done:
+			return
+		case f := <-w.asks:
+			f(ctx)
+		case <-w.wake:
+			look = true
+		case <-timer.C:
+		}
+		w.turn(ctx, look)
+	}
+}
+
+// nextWait is how long there is nothing to do unless somebody asks.
+func (w *worker) nextWait(now time.Time) time.Duration {
+	next := now.Add(time.Hour)
+	earliest := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	if w.circuit.err != nil {
+		earliest(w.circuit.until)
+	} else {
+		earliest(w.saveAt)
+		earliest(w.pollAt)
+		for _, r := range w.refused {
+			earliest(r.until)
+		}
+	}
+	if w.driver != nil {
+		earliest(w.usedAt.Add(w.timeouts().Idle))
+	}
+	return max(next.Sub(now), 0)
+}
+
+func (w *worker) timeouts() switchdrivers.Timeouts {
+	w.engine.mu.RLock()
+	defer w.engine.mu.RUnlock()
+	if sw := w.engine.book.inv.Switch(w.name); sw != nil {
+		return sw.Timeouts
+	}
+	return switchdrivers.Timeouts{Idle: time.Minute}
+}
+
+// turn does what is due.
+func (w *worker) turn(ctx context.Context, look bool) {
+	w.mu.Lock()
+	fence, renewed, forced := w.fence, w.renewed, w.forced
+	w.renewed, w.forced = false, false
+	w.mu.Unlock()
+	if renewed || forced {
+		w.circuit.reset()
+		w.refused = map[string]trouble{}
+		look = true
+	}
+	if renewed || fence == nil {
+		w.disconnect()
+	}
+	now := time.Now()
+	if fence == nil {
+		w.pollAt, w.saveAt = time.Time{}, time.Time{}
+		return
+	}
+	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	if w.circuit.err != nil {
+		look = look || due(w.circuit.until)
+	} else {
+		look = look || due(w.pollAt)
+		for port, r := range w.refused {
+			if due(r.until) {
+				r.until = time.Time{}
+				w.refused[port] = r
+				look = true
+			}
+		}
+	}
+	switch {
+	case look:
+		w.pass(ctx, fence)
+	case w.circuit.err == nil && due(w.saveAt):
+		w.save(ctx, fence)
+	}
+	if w.driver != nil && !time.Now().Before(w.usedAt.Add(w.timeouts().Idle)) {
+		w.disconnect()
+	}
+}
+
+// pass brings the switch from what it is to what it should be, once: read, compare, apply, read back, report.
+func (w *worker) pass(ctx context.Context, fence Fence) {
+	g := w.goal()
+	if g == nil {
+		return
+	}
+	now := time.Now()
+	if g.record.Paused != nil {
+		w.show("paused", g.record.Paused.Because, time.Time{})
+		w.disconnect()
+		w.report(ctx, g, allPorts(g, outcome{StatusPending, ReasonPaused, fmt.Sprintf("switch %s was paused by %s: %s; resume it with `switchbind resume %s`",
+			w.name, g.record.Paused.By, g.record.Paused.Because, w.name), nil}), nil, false)
+		return
+	}
+	if w.circuit.open(now) {
+		w.report(ctx, g, allPorts(g, troubled(w.circuit.err)), nil, false)
+		return
+	}
+	w.show("working", "", time.Time{})
+	if err := w.work(ctx, g, fence); err != nil {
+		w.fail(ctx, err)
+		return
+	}
+	w.circuit.succeed()
+	w.show("ok", "", time.Time{})
+	if w.saveAt.IsZero() && w.unsaved() && !g.sw.Save.Never {
+		w.saveAt = time.Now().Add(g.sw.Save.After) // left over from before a restart, or from a save that failed
+	}
+	if poll := g.sw.Timeouts.Poll; poll > 0 {
+		w.pollAt = time.Now().Add(poll)
+	}
+}
+
+// fail drops the session, opens the circuit, and tells every binding that waits for this switch.
+func (w *worker) fail(ctx context.Context, err error) {
+	w.disconnect()
+	if ctx.Err() != nil {
+		return // we are stopping: nothing is known, the next start looks again
+	}
+	w.circuit.fail(err, time.Now())
+	w.show(string(reasonOf(err)), err.Error(), w.circuit.until)
+	w.log.Warn().Err(err).Time("retry_at", w.circuit.until).Msg("switch cannot be worked with")
+	if g := w.goal(); g != nil {
+		w.report(ctx, g, allPorts(g, troubled(err)), nil, true)
+	}
+}
+
+func allPorts(g *goal, o outcome) map[string]outcome {
+	all := map[string]outcome{}
+	for name := range g.ports {
+		all[name] = o
+	}
+	return all
+}
+
+// work does a pass against the switch. A nil error means that the switch was worked with, not that every port is good.
+func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
+	actual, err := w.read(ctx, g.scope())
+	if err != nil {
+		return err
+	}
+	if g, err = w.study(ctx, g, actual); err != nil {
+		return err
+	}
+	p := planFor(g, actual, w.aside(g))
+	w.tellDrift(ctx, g, p.drift)
+	change, caught := guard(p.change, g)
+	for port, no := range caught {
+		w.log.Error().Str("switch_port", port).Str("reason", string(no.reason)).Msg("the guard stopped a change: " + no.message)
+		p.blocked[port] = no
+	}
+	if change.IsEmpty() || w.engine.opt.DryRun {
+		return w.conclude(ctx, g, p, actual, nil, change)
+	}
+	if err := w.intend(ctx, g, change, actual); err != nil {
+		return err
+	}
+	begun := time.Now()
+	a := &applier{driver: w.driver, fence: fence, most: g.sw.Limits.PortsPerChange, refused: map[string]error{}, vlans: map[switchdrivers.VLANID]error{}}
+	err = a.apply(ctx, change)
+	w.usedAt = time.Now()
+	if err != nil {
+		return err
+	}
+	if g.traits.NeedsSave && !g.sw.Save.Never {
+		w.saveAt = time.Now().Add(g.sw.Save.After) // put off by every change, so that several become one save
+	}
+	w.setAside(g, a.refused)
+	if actual, err = w.readBack(ctx, g, actual); err != nil {
+		return err
+	}
+	w.log.Info().Int("ports", len(change.Ports)).Int("vlans", len(change.VLANs)+len(change.Delete)).Int("refused", len(a.refused)).
+		Dur("took", time.Since(begun)).Msg("switch changed and read back")
+	if len(a.refused) > 0 {
+		// What was refused goes back to idle at once, so that nobody stays in a former tenant's VLAN.
+		w.nudge()
+	}
+	return w.conclude(ctx, g, p, actual, a.refused, switchdrivers.Change{})
+}
+
+// readBack reads what the goal is about once more and lays it over what was known.
+func (w *worker) readBack(ctx context.Context, g *goal, before switchdrivers.State) (switchdrivers.State, error) {
+	scope := switchdrivers.Scope{}
+	for name := range g.ports {
+		scope.Ports = append(scope.Ports, name)
+	}
+	after, err := w.read(ctx, scope)
+	if err != nil {
+		return switchdrivers.State{}, err
+	}
+	merged := before.Clone()
+	merged.VLANs, merged.LAGs = after.VLANs, after.LAGs
+	for _, name := range scope.Ports {
+		if port, ok := after.Ports[name]; ok {
+			merged.Ports[name] = port
+		} else {
+			delete(merged.Ports, name)
+		}
+	}
+	return merged, nil
+}
+
+// conclude judges every port and reports.
+func (w *worker) conclude(ctx context.Context, g *goal, p plan, actual switchdrivers.State, refused map[string]error, unsent switchdrivers.Change) error {
+	outcomes := map[string]outcome{}
+	for name, pg := range g.ports {
+		o := judge(g, pg, actual)
+		switch no := p.blocked[name]; {
+		case o.ok():
+		case no != nil:
+			o = blocked(no, actual)
+		case refused[name] != nil:
+			o.status, o.reason, o.message = StatusFailed, ReasonRejected, refused[name].Error()
+		default:
+			if r, was := w.refused[name]; was && r.refused && r.want.SameForwarding(pg.want) {
+				o.status, o.reason, o.message = StatusFailed, ReasonRejected, r.err.Error()
+			}
+		}
+		outcomes[name] = o
+	}
+	for _, pc := range unsent.Ports {
+		if have, ok := actual.Ports[pc.Name]; ok && w.engine.opt.DryRun && !pc.From.SameForwarding(pc.To) {
+			outcomes[pc.Name] = outcome{StatusPending, ReasonDryRun, fmt.Sprintf("would change %s/%s from %q to %q: see `switchbind plan %s`",
+				w.name, pc.Name, pc.From, pc.To, w.name), &have}
+			w.log.Info().Str("switch_port", pc.Name).Stringer("from", pc.From).Stringer("to", pc.To).Str("because", pc.Reason).Msg("dry run: would change")
+		}
+	}
+	w.report(ctx, g, outcomes, &actual, !unsent.IsEmpty() || refused != nil)
+	w.retryMismatches(outcomes, g)
+	return nil
+}
+
+// retryMismatches makes sure that a port that was accepted but reads back wrong is tried again, at a growing distance.
+func (w *worker) retryMismatches(outcomes map[string]outcome, g *goal) {
+	for name, o := range outcomes {
+		if o.reason != ReasonMismatch || g.sw.Drift == "report" && g.ports[name].settled() {
+			if o.ok() {
+				delete(w.refused, name)
+			}
+			continue
+		}
+		r := w.refused[name]
+		if !r.until.IsZero() && time.Now().Before(r.until) {
+			continue
+		}
+		times := r.times + 1
+		w.refused[name] = trouble{want: g.ports[name].want, err: errors.New(o.message), times: times,
+			until: time.Now().Add(min(w.circuit.pace.First<<min(times, 20), w.circuit.pace.Most))}
+	}
+}
+
+// setAside remembers the ports that the switch refused.
+func (w *worker) setAside(g *goal, refused map[string]error) {
+	for name, err := range refused {
+		pg := g.ports[name]
+		if pg == nil {
+			continue
+		}
+		r := trouble{want: pg.want, err: err, refused: true, times: w.refused[name].times + 1}
+		r.until = time.Now().Add(min(30*w.circuit.pace.First<<min(r.times-1, 16), w.circuit.pace.Most))
+		w.refused[name] = r
+		w.log.Warn().Str("switch_port", name).Err(err).Time("retry_at", r.until).Msg("switch refused a port; the rest goes on")
+	}
+}
+
+// aside is the plan's view of what was refused: ports whose retry is not due yet.
+func (w *worker) aside(g *goal) aside {
+	out := aside{}
+	for name, r := range w.refused {
+		pg := g.ports[name]
+		if pg == nil {
+			delete(w.refused, name)
+			continue
+		}
+		if r.refused && !r.until.IsZero() && r.want.SameForwarding(pg.want) {
+			out[name] = r.want
+		}
+	}
+	return out
+}
+
+// save makes the running configuration survive a reload, once the switch has been quiet for a while.
+func (w *worker) save(ctx context.Context, fence Fence) {
+	w.saveAt = time.Time{}
+	g := w.goal()
+	if g == nil || g.sw.Save.Never || g.record.Paused != nil || w.engine.opt.DryRun {
+		return
+	}
+	if err := fence(ctx); err != nil {
+		return
+	}
+	if err := w.connect(); err != nil {
+		w.fail(ctx, err)
+		return
+	}
+	if err := w.driver.Save(ctx); err != nil {
+		w.saveAt = time.Now().Add(w.circuit.pace.Most)
+		w.fail(ctx, err)
+		return
+	}
+	w.usedAt = time.Now()
+	if err := w.engine.changeRecord(ctx, w.name, func(r *SwitchRecord) bool { was := r.Unsaved; r.Unsaved = false; return was }); err != nil {
+		w.log.Warn().Err(err).Msg("saved, but the ledger still says unsaved")
+	}
+	w.log.Info().Msg("running configuration saved")
+}
+
+// intend writes down, before the switch is touched, what a crash must not make us forget: VLANs that will be ours, and that the
+// running configuration will differ from the saved one.
+func (w *worker) intend(ctx context.Context, g *goal, c switchdrivers.Change, actual switchdrivers.State) error {
+	return w.engine.changeRecord(ctx, w.name, func(r *SwitchRecord) bool {
+		created, gone := r.CreatedVLANs, switchdrivers.VLANSet{}
+		for _, v := range c.VLANs {
+			if v.From == nil {
+				created = created.With(v.ID)
+			}
+		}
+		for v := range created.All() {
+			_, exists := actual.VLANs[v]
+			if !exists && !hasVLAN(c, v) {
+				gone = gone.With(v) // somebody else deleted it: it is not ours any more
+			}
+		}
+		created = created.Minus(gone)
+		unsaved := r.Unsaved || g.traits.NeedsSave
+		news := !created.Equal(r.CreatedVLANs) || unsaved != r.Unsaved
+		r.CreatedVLANs, r.Unsaved = created, unsaved
+		return news
+	})
+}
+
+func (w *worker) goal() *goal {
+	w.engine.mu.RLock()
+	defer w.engine.mu.RUnlock()
+	if w.engine.book.inv.Switch(w.name) == nil {
+		return nil
+	}
+	return w.engine.book.goalOf(w.name)
+}
+
+func (w *worker) unsaved() bool {
+	w.engine.mu.RLock()
+	defer w.engine.mu.RUnlock()
+	return w.engine.book.record(w.name).Unsaved
+}
+
+func (w *worker) connect() error {
+	if w.driver != nil {
+		return nil
+	}
+	w.engine.mu.RLock()
+	sw, platform := w.engine.book.inv.Switch(w.name), w.engine.book.inv.Platform(w.name)
+	w.engine.mu.RUnlock()
+	if sw == nil {
+		return &UnknownError{Kind: "switch", Name: w.name}
+	}
+	driver, err := platform.Open(*sw, w.engine.opt.Env)
+	if err != nil {
+		return err
+	}
+	w.driver, w.usedAt = driver, time.Now()
+	return nil
+}
+
+func (w *worker) disconnect() {
+	if w.driver == nil {
+		return
+	}
+	if err := w.driver.Close(); err != nil {
+		w.log.Debug().Err(err).Msg("session ended with an error")
+	}
+	w.driver = nil
+}
+
+func (w *worker) read(ctx context.Context, scope switchdrivers.Scope) (switchdrivers.State, error) {
+	if err := w.connect(); err != nil {
+		return switchdrivers.State{}, err
+	}
+	state, err := w.driver.Read(ctx, scope)
+	w.usedAt = time.Now()
+	if err == nil {
+		w.mu.Lock()
+		w.view.lastRead = w.usedAt
+		w.mu.Unlock()
+	}
+	if state.Ports == nil {
+		state.Ports = map[string]switchdrivers.Port{}
+	}
+	return state, err
+}
+
+func (w *worker) show(state, message string, retryAt time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.view.state, w.view.message, w.view.retryAt = state, message, retryAt
+}
+
+// tellDrift publishes what somebody changed behind our back, once.
+func (w *worker) tellDrift(ctx context.Context, g *goal, ports []PortDrift) {
+	now := map[string]string{}
+	var news []PortDrift
+	for _, d := range ports {
+		text := d.Actual.String()
+		now[d.Port] = text
+		if w.drifted[d.Port] != text {
+			news = append(news, d)
+			w.log.Warn().Str("switch_port", d.Port).Str("port", d.PortID).Stringer("desired", d.Desired).Stringer("actual", d.Actual).
+				Bool("repair", g.sw.Drift != "report").Msg("drift: the switch was changed by somebody else")
+		}
+	}
+	w.drifted = maps.Clone(now)
+	if len(news) == 0 {
+		return
+	}
+	drift := Drift{Switch: w.name, Found: time.Now().UTC(), Repaired: g.sw.Drift != "report" && !w.engine.opt.DryRun, Ports: news}
+	if err := w.engine.opt.Outbox.Drift(ctx, drift); err != nil {
+		w.log.Warn().Err(err).Msg("drift could not be published")
+	}
+}
