@@ -70,7 +70,7 @@ func switchTable(p *page, views []portbinding.SwitchView, now time.Time) {
 		}
 		for _, h := range v.Unexplained {
 			p.line("%s: nothing explains VLANs %s on %s: bind the port to adopt it, or `switchbind release %s/%s --because TEXT`",
-				v.Name, fmt.Sprint(h.VLANs), h.Port, v.Name, h.Port)
+				v.Name, h.VLANs.String(), h.Port, v.Name, h.Port)
 		}
 		for _, w := range v.Warnings {
 			p.line("%s: warning: %s", v.Name, w)
