@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SWITCHBIND_NATS_URL", "nats://127.0.0.1:1") // nobody is there until `service`
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector would hold every exit for a second
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
