@@ -64,7 +64,10 @@ func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
 		log.Warn().Msg(warning)
 	}
 	s, err := start(ctx, c, inventory, a.makeEngine, dryRun, log)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return nil // stopped before it was ready
+	case err != nil:
 		return err
 	}
 	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", dryRun).Str("version", thisBuild().Version).
@@ -142,7 +145,7 @@ func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inven
 		return nil, err
 	}
 	s.consume()
-	return s, nil
+	return s, s.answering(ctx, conn)
 }
 
 // stopTime bounds what a stop waits for NATS.
@@ -211,6 +214,31 @@ func (s *service) consume() {
 		s.failed <- err
 	}()
 	s.closers = append(s.closers, func() { cancel(); <-done })
+}
+
+// answering returns when the service answers requests: who is told that it is ready may ask at once.
+func (s *service) answering(ctx context.Context, conn *nats.Conn) error {
+	client, err := events.NewClient(conn, s.config.NATS.Prefix)
+	if err != nil {
+		return err
+	}
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		one, cancel := context.WithTimeout(ctx, answerTime)
+		_, err := client.Switches(one)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case err := <-s.failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // stop ends everything in the opposite order: first nothing new is taken, then the workers finish, then ownership is given up.
