@@ -110,7 +110,7 @@ func listenOptions(opts *server.Options, listen string) error {
 	if err != nil {
 		if errors.Is(err, syscall.EADDRINUSE) {
 			return fmt.Errorf("embedded NATS server: %s is in use: another switchbind or NATS server runs there; stop it, choose another "+
-				"nats.listen, or set nats.url to use that server", listen)
+				"embedded.listen, or set nats.url to use that server", listen)
 		}
 		return fmt.Errorf("embedded NATS server cannot listen on %s: %w", listen, err)
 	}

@@ -198,7 +198,7 @@ func TestAnEmbeddedServerSaysWhyItDoesNotStart(t *testing.T) {
 		options EmbeddedOptions
 		want    []string
 	}{
-		"the address is taken":         {EmbeddedOptions{DataDir: t.TempDir(), Listen: taken}, []string{taken, "in use", "nats.listen", "nats.url"}},
+		"the address is taken":         {EmbeddedOptions{DataDir: t.TempDir(), Listen: taken}, []string{taken, "in use", "embedded.listen", "nats.url"}},
 		"another process has the data": {EmbeddedOptions{DataDir: first.options.DataDir, Listen: "127.0.0.1:0"}, []string{"another process", first.options.DataDir}},
 		"no directory":                 {EmbeddedOptions{}, []string{"data_dir"}},
 		"a file in its place":          {EmbeddedOptions{DataDir: file, Listen: "none"}, []string{file}},

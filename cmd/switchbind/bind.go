@@ -27,7 +27,7 @@ digest are replaced: it is you who speaks).
 		Example: `  switchbind bind --link leaf1/Ethernet1 --segment physnet1:110
   switchbind bind --link leaf1/Ethernet2 --link leaf2/Ethernet2 --segment physnet1:110 --trunk-vlan 201,202
   switchbind bind --file binding.json --no-wait`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var b portbinding.Binding
 			var err error

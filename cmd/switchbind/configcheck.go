@@ -15,7 +15,7 @@ risky. No network and no switch is touched.
 
 Exit codes: 0 valid, perhaps with warnings, 1 faults, 2 usage.`,
 		Example: `  switchbind config check /etc/switchbind/config.yaml && systemctl reload switchbind`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE:    func(_ *cobra.Command, args []string) error { return a.checkConfig(args[0]) },
 	}
 	c := group("config", "Check the configuration", check)

@@ -18,7 +18,7 @@ others and the switch can be taken out of the configuration. What may stay expos
 about. Who did it and why is recorded.`,
 		Example: `  switchbind forget leaf9 --because "burnt, scrapped on Monday"
   switchbind forget leaf1/Ethernet7 --because "line card pulled" --yes`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completeSwitches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := portbinding.OperatorRequest{Because: because}

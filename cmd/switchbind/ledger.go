@@ -19,7 +19,7 @@ func (a *app) ledgerCommand() *cobra.Command {
 		Long: `Write the whole ledger as JSON. It alone knows what is not yet verified out and which VLANs are ours: keep a
 recent copy somewhere else. It holds no secrets.`,
 		Example: `  switchbind ledger export ledger-$(date +%F).json`,
-		Args:    cobra.MaximumNArgs(1),
+		Args:    oneArgAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ledger, err := ask(a, cmd.Context(), func(ctx context.Context, c *events.Client) (portbinding.LedgerExport, error) {
 				return c.Export(ctx)
@@ -48,7 +48,7 @@ recent copy somewhere else. It holds no secrets.`,
 		Long: `Put an exported ledger back after the store was lost. What the service has learnt since wins over what the
 file says.`,
 		Example: `  switchbind ledger import ledger-2026-11-22.json`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			text, err := a.readFile(args[0], 1<<30)
 			if err != nil {

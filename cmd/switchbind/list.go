@@ -19,7 +19,7 @@ func (a *app) listCommand() *cobra.Command {
 		Example: `  switchbind list
   switchbind list --switch leaf1 --status failed
   switchbind list -o json | jq '.[] | select(.status != "bound")'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			filter.Status = portbinding.Status(status)
 			if status != "" && !slices.Contains(statuses, status) {

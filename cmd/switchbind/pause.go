@@ -15,7 +15,7 @@ func (a *app) pauseCommand() *cobra.Command {
 		Long: `Stop all writing to a switch, for maintenance. What is asked of it meanwhile waits, and is done when it is
 resumed. A change that is being written is finished first.`,
 		Example:           `  switchbind pause leaf1 --because "firmware upgrade until noon"`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completeSwitches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if because == "" {
@@ -34,7 +34,7 @@ func (a *app) resumeCommand() *cobra.Command {
 		Use:               "resume SWITCH",
 		Short:             "End a pause",
 		Example:           `  switchbind resume leaf1`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completeSwitches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.decide(cmd.Context(), portbinding.OperatorRequest{Switch: args[0], Because: because}, (*events.Client).Resume)

@@ -19,7 +19,7 @@ nothing is kept.`,
 		Example: `  switchbind plan
   switchbind plan leaf1
   switchbind plan --bind binding.json`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneArgAtMost,
 		ValidArgsFunction: a.completeSwitches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var request portbinding.PlanRequest

@@ -27,7 +27,7 @@ controller's binding this is a layer on top, which ends when the controller chan
 		Example: `  switchbind rebind leaf1/Ethernet1
   switchbind rebind b16e --segment physnet1:120
   switchbind rebind b16e --link leaf2/Ethernet7`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completePorts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.within(cmd.Context(), switchTime)

@@ -13,7 +13,7 @@ func (a *app) reconcileCommand() *cobra.Command {
 		Short: "Read a switch, or all, now, and repair what differs",
 		Example: `  switchbind reconcile
   switchbind reconcile leaf1`,
-		Args:              cobra.MaximumNArgs(1),
+		Args:              oneArgAtMost,
 		ValidArgsFunction: a.completeSwitches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var r portbinding.OperatorRequest

@@ -15,7 +15,7 @@ func (a *app) releaseCommand() *cobra.Command {
 		Long: `Put a port into the idle state that was found carrying VLANs no binding accounts for. The quarantine of
 these VLANs ends when the port reads back as idle. To keep the port as it is, bind it instead.`,
 		Example: `  switchbind release leaf1/Ethernet7 --because "left over from the old tool"`,
-		Args:    cobra.ExactArgs(1),
+		Args:    oneArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := portbinding.OperatorRequest{Because: because}
 			r.Switch, r.Port = splitPlace(args[0])

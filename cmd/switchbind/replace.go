@@ -16,7 +16,7 @@ func (a *app) replaceCommand() *cobra.Command {
 the old hardware carried counts as gone, and everything bound is programmed again. Change switch_id and
 fingerprints in the configuration first, and send SIGHUP.`,
 		Example:           `  switchbind switches replace leaf1 --because "RMA 4711"`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completeSwitches,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r := portbinding.OperatorRequest{Switch: args[0], Because: because}

@@ -24,7 +24,7 @@ With -o yaml it is printed as YAML.`,
 		Example: `  switchbind schema config > switchbind.schema.json
   switchbind schema binding`,
 		ValidArgs: names,
-		Args:      cobra.ExactArgs(1),
+		Args:      oneArg,
 		RunE: func(_ *cobra.Command, args []string) error {
 			schema, ok := schemas[args[0]]
 			if !ok {

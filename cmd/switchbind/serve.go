@@ -35,7 +35,7 @@ With --dry-run everything is done but writing to switches: they are read, and wh
 published and shown by ` + "`switchbind plan`" + `.`,
 		Example: `  switchbind serve --config /etc/switchbind/config.yaml
   switchbind serve --config config.yaml --dry-run`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usagef("which configuration? Give --config FILE; `switchbind help config` shows what belongs into it")
@@ -64,7 +64,10 @@ func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
 		log.Warn().Msg(warning)
 	}
 	s, err := start(ctx, c, inventory, a.makeEngine, dryRun, log)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return nil // stopped before it was ready
+	case err != nil:
 		return err
 	}
 	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", dryRun).Str("version", thisBuild().Version).
@@ -105,8 +108,8 @@ type service struct {
 // The ledger is read before the first message is; nothing is consumed before the engine knows all that was known when it last
 // stopped. After an error nothing runs.
 func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, dryRun bool,
-	log zerolog.Logger) (s *service, err error) {
-	s = &service{config: c, log: log, failed: make(chan error, 1)}
+	log zerolog.Logger) (_ *service, err error) {
+	s := &service{config: c, log: log, failed: make(chan error, 1)}
 	defer func() {
 		if err != nil {
 			s.stop()
@@ -142,7 +145,7 @@ func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inven
 		return nil, err
 	}
 	s.consume()
-	return s, nil
+	return s, s.answering(ctx, conn)
 }
 
 // stopTime bounds what a stop waits for NATS.
@@ -211,6 +214,31 @@ func (s *service) consume() {
 		s.failed <- err
 	}()
 	s.closers = append(s.closers, func() { cancel(); <-done })
+}
+
+// answering returns when the service answers requests: who is told that it is ready may ask at once.
+func (s *service) answering(ctx context.Context, conn *nats.Conn) error {
+	client, err := events.NewClient(conn, s.config.NATS.Prefix)
+	if err != nil {
+		return err
+	}
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	for {
+		one, cancel := context.WithTimeout(ctx, answerTime)
+		_, err := client.Switches(one)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-again.C:
+		case err := <-s.failed:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // stop ends everything in the opposite order: first nothing new is taken, then the workers finish, then ownership is given up.

@@ -20,7 +20,7 @@ is not yet verified out. ` + portHelp,
 		Example: `  switchbind show b16e0dcd-67e8-4442-9a66-4d1692f5846f
   switchbind show b16e
   switchbind show leaf1/Ethernet1`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completePorts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			view, err := ask(a, cmd.Context(), func(ctx context.Context, c *events.Client) (portbinding.BindingView, error) {

@@ -16,7 +16,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 		Long: `Let a controller's snapshot that was held, because it would remove too much or its revisions are lower than
 known ones, do what it says. SOURCE is needed when several are held.`,
 		Example: `  switchbind snapshot accept neutron-RegionOne`,
-		Args:    cobra.MaximumNArgs(1),
+		Args:    oneArgAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			source := ""
 			if len(args) == 1 {

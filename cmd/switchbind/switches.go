@@ -18,7 +18,12 @@ func (a *app) switchesCommand() *cobra.Command {
 		Example: `  switchbind switches
   switchbind switches -o json | jq '.[] | select(.unsaved)'
   switchbind switches replace leaf1`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 { // cobra would take a mistyped subcommand for an argument, too
+				return fmt.Errorf("unknown command %q for %q; there is: replace", args[0], cmd.CommandPath())
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			views, err := ask(a, cmd.Context(), func(ctx context.Context, c *events.Client) ([]portbinding.SwitchView, error) {
 				return c.Switches(ctx)
@@ -65,7 +70,7 @@ func switchTable(p *page, views []portbinding.SwitchView, now time.Time) {
 		}
 		for _, h := range v.Unexplained {
 			p.line("%s: nothing explains VLANs %s on %s: bind the port to adopt it, or `switchbind release %s/%s --because TEXT`",
-				v.Name, fmt.Sprint(h.VLANs), h.Port, v.Name, h.Port)
+				v.Name, h.VLANs.String(), h.Port, v.Name, h.Port)
 		}
 		for _, w := range v.Warnings {
 			p.line("%s: warning: %s", v.Name, w)

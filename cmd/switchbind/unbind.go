@@ -21,7 +21,7 @@ idle. Over a controller's binding this lasts until the controller changes it.
 ` + exitHelp,
 		Example: `  switchbind unbind b16e0dcd-67e8-4442-9a66-4d1692f5846f
   switchbind unbind leaf1/Ethernet1`,
-		Args:              cobra.ExactArgs(1),
+		Args:              oneArg,
 		ValidArgsFunction: a.completePorts,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := a.within(cmd.Context(), switchTime)

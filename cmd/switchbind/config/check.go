@@ -41,10 +41,16 @@ var prefix = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$`)
 var fingerprint = regexp.MustCompile(`^SHA256:[A-Za-z0-9+/]{43}=?$`)
 
 // checker looks at values that were decoded without a fault.
-type checker struct{ *decoder }
+type checker struct {
+	*decoder
+	names map[string]bool // of the switches
+}
 
 func check(d *decoder, c *Config) {
-	k := checker{d}
+	k := checker{d, map[string]bool{}}
+	for i := range c.Switches {
+		k.names[c.Switches[i].Name] = true
+	}
 	k.nats(&c.NATS)
 	k.oneOf("log.level", c.Log.Level)
 	if c.Log.Format != "" {
@@ -75,9 +81,35 @@ func check(d *decoder, c *Config) {
 }
 
 // wrong reports a fault at the place of a key: where the switch gives it, else where switch_defaults does, else at the nearest
-// group around it.
+// group around it. What could not be decoded has its fault already, and what follows from that is not told again.
 func (k checker) wrong(path, format string, args ...any) {
-	k.faults = append(k.faults, Fault{k.place(path), clipPath(path), fmt.Sprintf(format, args...)})
+	for _, f := range k.faults {
+		own := strings.Replace(f.Path, "switch_defaults.", path[:len(path)-len(k.inDefaults(path))], 1)
+		if within(own, path) || within(path, own) {
+			return
+		}
+	}
+	at := k.place(path)
+	if inherited := "switch_defaults." + k.inDefaults(path); !k.given(path) && k.given(inherited) {
+		path = inherited // one fault, however many switches inherit it
+	}
+	k.faults = append(k.faults, Fault{at, clipPath(path), fmt.Sprintf(format, args...)})
+}
+
+// within reports whether a path is another, or leads into it.
+func within(path, outer string) bool {
+	rest, ok := strings.CutPrefix(path, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// inDefaults returns what a switch's path is called below switch_defaults.
+func (k checker) inDefaults(path string) string {
+	for name := range k.names {
+		if key, ok := strings.CutPrefix(path, "switches."+name+"."); ok {
+			return key
+		}
+	}
+	return path
 }
 
 func (k checker) place(path string) Position {
@@ -85,14 +117,8 @@ func (k checker) place(path string) Position {
 		if at, ok := k.where[p]; ok {
 			return at
 		}
-		if rest, isSwitch := strings.CutPrefix(p, "switches."); isSwitch {
-			for key, deep := rest, true; deep; { // the name may have dots of its own
-				if _, key, deep = strings.Cut(key, "."); deep {
-					if at, ok := k.where["switch_defaults."+key]; ok {
-						return at
-					}
-				}
-			}
+		if at, ok := k.where["switch_defaults."+k.inDefaults(p)]; ok {
+			return at
 		}
 		p = p[:max(0, strings.LastIndexAny(p, ".["))]
 	}

@@ -184,9 +184,11 @@ func TestFaults(t *testing.T) {
 			"2:3: switches.leaf1.dialect: is missing; it says how this switch is spoken to, such as arista_eos, openvswitch, openconfig",
 			"2:3: switches.leaf1.physical_networks: is missing: name the physical networks this switch carries, as Neutron calls them"}},
 		"a fault of the defaults is told where it stands": {"switch_defaults:\n  drift: x\n" + one(), []string{
-			`2:3: switches.leaf1.drift: "x" is not one of repair, report`}},
+			`2:3: switch_defaults.drift: "x" is not one of repair, report`}},
+		"a fault of the defaults, two switches": {"switch_defaults:\n  drift: x\n" + one() + strings.TrimPrefix(strings.Replace(one(), "leaf1:", "leaf2:", 1), "switches:\n"), []string{
+			`2:3: switch_defaults.drift: "x" is not one of repair, report`}},
 		"a fault of the defaults, name with dots": {"switch_defaults:\n  drift: x\n" + strings.Replace(one(), "leaf1:", "leaf1.dc1:", 1), []string{
-			`2:3: switches.leaf1.dc1.drift: "x" is not one of repair, report`}},
+			`2:3: switch_defaults.drift: "x" is not one of repair, report`}},
 		"control letters in a name": {"\"l\\x001\": {}\n", []string{
 			`1:1: l?1: unknown key; did you mean "log"?`}},
 		"gnmi without credentials": {"switches:\n  s:\n    {address: a, driver: gnmi, dialect: openconfig, physical_networks: [p]}\n", []string{

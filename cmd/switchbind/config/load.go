@@ -53,8 +53,6 @@ func Parse(file string, text []byte) (*Config, error) {
 	if root := d.parse(text); root != nil {
 		d.collectAnchors(root)
 		d.document(root, &c)
-	}
-	if len(d.faults) == 0 {
 		resolveFiles(&c)
 		check(d, &c)
 	}
