@@ -83,9 +83,9 @@ func (b *book) retired(sw string) bool { return b.record(sw).Retired != nil }
 // setLAGs takes note of a switch's LAG membership and reports whether it is news.
 func (b *book) setLAGs(sw string, actual switchdrivers.State) bool {
 	now := map[string]string{}
-	for name, port := range actual.Ports {
-		if port.LAG != "" {
-			now[name] = port.LAG
+	for lag, members := range actual.LAGs {
+		for _, member := range members.Members {
+			now[member] = lag
 		}
 	}
 	if maps.Equal(now, b.lagOf[sw]) {

@@ -101,6 +101,19 @@ func (g *goal) scope() switchdrivers.Scope {
 	return switchdrivers.Scope{Ports: slices.Sorted(maps.Keys(g.ports))}
 }
 
+// readBy reports whether a reading of the scope has everything that the goal is about.
+func (g *goal) readBy(scope switchdrivers.Scope) bool {
+	if scope.Ports == nil {
+		return true
+	}
+	for name := range g.ports {
+		if !slices.Contains(scope.Ports, name) {
+			return false
+		}
+	}
+	return g.deletable().IsEmpty()
+}
+
 // deletable are the VLANs that we created here and that no binding here asks for any more.
 func (g *goal) deletable() switchdrivers.VLANSet {
 	if !g.sw.ManageVLANs || !g.traits.HasVLANTable {

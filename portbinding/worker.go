@@ -272,12 +272,19 @@ func allPorts(g *goal, o outcome) map[string]outcome {
 
 // work does a pass against the switch. A nil error means that the switch was worked with, not that every port is good.
 func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
-	actual, err := w.read(ctx, g.scope())
+	scope := g.scope()
+	actual, err := w.read(ctx, scope)
 	if err != nil {
 		return err
 	}
 	if g, err = w.study(ctx, g, actual); err != nil {
 		return err
+	}
+	if !g.readBy(scope) {
+		// What was read showed that other ports matter: links that lead to a LAG, bindings that may proceed.
+		if actual, err = w.read(ctx, switchdrivers.Scope{}); err != nil {
+			return err
+		}
 	}
 	p := planFor(g, actual, w.aside(g))
 	w.tellDrift(ctx, g, p.drift)
