@@ -204,7 +204,7 @@ func (r *labRun) refuse(ctx context.Context, s *labStep) error {
 	var bindings []portbinding.Binding
 	for i, at := range r.network.Protected()[:2] {
 		b := r.binding(r.network.Machine("iron-1"), "tenant-a")
-		b.PortID = portOf(fmt.Sprintf("intruder-%d", i+1))
+		b.PortID = portOf(fmt.Sprintf("intruder-%c", 'a'+i))
 		b.Profile.Links = []portbinding.LocalLink{{SwitchInfo: at[0], PortID: at[1]}}
 		bindings = append(bindings, b)
 	}

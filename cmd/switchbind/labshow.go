@@ -95,9 +95,9 @@ func accessPage(p *page, in *labAccess) {
 	p.line("")
 	p.line("The switches (password: %s):", in.Password)
 	for _, s := range in.Switches {
-		p.line("  %s", s.SSH)
+		p.line("  %s  %s", s.Switch, s.SSH)
 		if s.GNMI != "" {
-			p.line("  gnmic -a %s -u %s -p %s --tls-ca %s get --path /interfaces", s.GNMI, in.Username, in.Password, s.CAFile)
+			p.line("         gnmic -a %s -u %s -p %s --tls-ca %s get --path /interfaces", s.GNMI, in.Username, in.Password, s.CAFile)
 		}
 	}
 	p.line("")
