@@ -267,7 +267,8 @@ func (d *driver) sweepNow(ctx context.Context) error {
 
 func TestEOSFaults(t *testing.T) {
 	eos, sw := startEOS(t, 150) // more lines than any page has
-	sw.Timeouts.Connect, sw.Timeouts.Command, sw.Timeouts.Commit = 500*time.Millisecond, 300*time.Millisecond, 300*time.Millisecond
+	impatient := sw             // for the faults that are noticed by waiting
+	impatient.Timeouts.Connect = 500 * time.Millisecond
 	p := platform(t, "arista_eos")
 	refusedOn := func(port string) func(error) bool {
 		return func(err error) bool {
@@ -309,6 +310,7 @@ func TestEOSFaults(t *testing.T) {
 			d = open(t, p, sw, switchdrivers.Environment{})
 			eos.SetFaults(test.faults)
 			if test.read {
+				d = open(t, p, impatient, switchdrivers.Environment{})
 				if _, err := d.Read(t.Context(), switchdrivers.Scope{}); !test.is(err) {
 					t.Errorf("reading: %v", err)
 				}
@@ -321,6 +323,7 @@ func TestEOSFaults(t *testing.T) {
 				t.Errorf("applying: %v", err)
 			}
 			eos.SetFaults(virtualswitch.Faults{})
+			d = open(t, p, sw, switchdrivers.Environment{})
 			after := mustRead(t, d)
 			if err != nil {
 				if left := switchdrivers.Diff(before, after); !left.IsEmpty() {
@@ -352,10 +355,10 @@ func TestEOSFaults(t *testing.T) {
 // and the next attempt succeeds and cleans up.
 func TestEOSBreaksAtEveryLine(t *testing.T) {
 	eos, sw := startEOS(t, 2)
-	sw.Timeouts.Command, sw.Timeouts.Commit = 150*time.Millisecond, 150*time.Millisecond
+	impatient := sw
+	impatient.Timeouts.Command, impatient.Timeouts.Commit = 400*time.Millisecond, 400*time.Millisecond
 	p := platform(t, "arista_eos")
-	d := open(t, p, sw, switchdrivers.Environment{})
-	state := mustRead(t, d)
+	state := mustRead(t, open(t, p, sw, switchdrivers.Environment{}))
 	vlan := switchdrivers.VLANID(100)
 	for at := 1; ; at++ {
 		for _, faults := range []virtualswitch.Faults{{DropAtLine: at}, {HangAtLine: at}} {
@@ -363,8 +366,10 @@ func TestEOSBreaksAtEveryLine(t *testing.T) {
 			want := state.Clone()
 			want.Ports["Ethernet1"] = switchdrivers.Access(vlan)
 			change := switchdrivers.Diff(state, want)
+			broken, d := open(t, p, impatient, switchdrivers.Environment{}), open(t, p, sw, switchdrivers.Environment{})
+			mustRead(t, broken)
 			eos.SetFaults(faults)
-			err := d.Apply(t.Context(), change)
+			err := broken.Apply(t.Context(), change)
 			if err == nil {
 				if at < 12 {
 					t.Errorf("%+v went unnoticed", faults)
