@@ -36,10 +36,7 @@ type vlanData struct {
 }
 
 // changeData is what the other templates see.
-type changeData struct {
-	Session string
-	Seconds int // the switch's command timeout
-}
+type changeData struct{ Session string }
 
 // part says where in a change a line stands.
 type part int
