@@ -317,3 +317,21 @@ func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
 }
+
+// What a plan prints is what is sent, to the letter.
+func TestOVSSendsWhatIsRendered(t *testing.T) {
+	var sent []string
+	s := startFake(t, func(s *fakeServer) {
+		s.exec = func(command string) (string, string, int) { sent = append(sent, command); return "", "", 0 }
+	})
+	p := platform(t, "openvswitch")
+	d := open(t, p, describe(t, s), switchdrivers.Environment{})
+	change := to("eth1", switchdrivers.Access(5))
+	change.Ports = append(change.Ports, switchdrivers.PortChange{Name: "eth2", To: switchdrivers.Trunk(7, switchdrivers.VLANs(8))})
+	if err := d.Apply(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{strings.Join(rendered(t, "openvswitch", change), "\n")}; !cmp.Equal(sent, want) {
+		t.Errorf("sent %q, rendered %q", sent, want)
+	}
+}
