@@ -82,8 +82,9 @@ func (c *Client) Bind(ctx context.Context, source string, binding portbinding.Bi
 
 // ResultWatch receives the results of one port from the moment it was made.
 type ResultWatch struct {
-	sub   *nats.Subscription
-	asked string
+	sub      *nats.Subscription
+	subjects subjects
+	asked    string
 }
 
 // WatchResults begins to listen for a port's results, of every source. Call it before what causes the result.
@@ -99,7 +100,7 @@ func (c *Client) WatchResults(portID string) (*ResultWatch, error) {
 		sub.Unsubscribe()
 		return nil, fmt.Errorf("listening for results: %w", err)
 	}
-	return &ResultWatch{sub, "waiting for the result of port " + portID}, nil
+	return &ResultWatch{sub, c.subjects, "waiting for the result of port " + portID}, nil
 }
 
 // Next returns the next result. When ctx ends first the error is *[NobodyError] if no result came before the deadline, and
@@ -114,6 +115,7 @@ func (w *ResultWatch) Next(ctx context.Context) (portbinding.Result, error) {
 			return portbinding.Result{}, &NobodyError{Asked: w.asked, Err: err}
 		}
 		if r, err := decodeResult(msg.Data); err == nil {
+			r.Source, _, _ = w.subjects.tail("result", msg.Subject)
 			return r, nil
 		}
 	}

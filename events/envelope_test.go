@@ -363,3 +363,11 @@ func FuzzDecodeSnapshotPart(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkDecodeBinding(b *testing.B) {
+	for b.Loop() {
+		if _, err := decodeBinding(neutron, portA, []byte(exampleBinding)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

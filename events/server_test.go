@@ -19,19 +19,8 @@ import (
 	"github.com/switchbind/switchbind/portbinding"
 )
 
-// leaks fails the test if it leaves goroutines behind. Call it first, so that it looks last.
-func leaks(t testing.TB) {
-	t.Helper()
-	ignore := goleak.IgnoreCurrent()
-	t.Cleanup(func() {
-		if err := goleak.Find(ignore,
-			// The server's own, of timers that run out by themselves after a shutdown.
-			goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*Server).startGoRoutine.func1"),
-			goleak.IgnoreAnyFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop")); err != nil {
-			t.Error(err)
-		}
-	})
-}
+// Whatever a test starts it must stop, to the last goroutine.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func startServer(t testing.TB) *Embedded {
 	t.Helper()
@@ -165,7 +154,6 @@ func (c *fakeCore) Snapshot(_ context.Context, s portbinding.Snapshot) (r portbi
 }
 
 func TestAnEmbeddedServerKeepsWhatItAcknowledged(t *testing.T) {
-	leaks(t)
 	dir := filepath.Join(t.TempDir(), "data")
 	start := func() (*Embedded, *nats.Conn) {
 		e, err := StartEmbedded(EmbeddedOptions{DataDir: dir, Listen: "127.0.0.1:0"})

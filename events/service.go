@@ -158,15 +158,19 @@ func (b *Bus) Serve(ctx context.Context, core Core) error {
 		b.mu.Unlock()
 	}()
 
+	err := b.serve(ctx, core)
+	if ctx.Err() != nil {
+		return nil // told to stop while it was starting
+	}
+	return err
+}
+
+func (b *Bus) serve(ctx context.Context, core Core) error {
 	api, err := startAPI(ctx, b, core)
 	if err != nil {
 		return err
 	}
 	defer api.stop()
-	if err := b.work.start(ctx, core); err != nil {
-		return err
-	}
-	defer b.work.stop()
 	inbox, err := startInbox(ctx, b, core)
 	if err != nil {
 		return err
@@ -177,6 +181,11 @@ func (b *Bus) Serve(ctx context.Context, core Core) error {
 		return err
 	}
 	defer snapshots.stop()
+	// Last, so that no worker is woken by a service that then fails to start.
+	if err := b.work.start(ctx, core); err != nil {
+		return err
+	}
+	defer b.work.stop()
 	b.requestKnownSnapshots(ctx)
 	<-ctx.Done()
 	return nil

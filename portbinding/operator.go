@@ -220,6 +220,10 @@ func (e *Engine) Forget(ctx context.Context, r OperatorRequest) (OperatorReport,
 		for _, c := range cur.Claims {
 			if c.Switch == r.Switch && (port == "" || c.Port == port) {
 				out.Held = append(out.Held, id)
+				if port == "" && len(c.VLANs) > 0 {
+					// When the switch then leaves the configuration, nobody keeps track of these either.
+					out.Exposed = append(out.Exposed, Hold{Switch: c.Switch, Port: c.Port, VLANs: c.VLANs, Since: c.Since})
+				}
 			}
 		}
 		if len(next.Leaving) == len(cur.Leaving) {

@@ -132,7 +132,7 @@ reading the switch back, and says so.
 		a.serveCommand(), a.bindCommand(), a.unbindCommand(), a.rebindCommand(), a.listCommand(), a.showCommand(),
 		a.switchesCommand(), a.planCommand(), a.reconcileCommand(), a.forgetCommand(), a.releaseCommand(), a.pauseCommand(),
 		a.resumeCommand(), a.snapshotCommand(), a.ledgerCommand(), a.configCommand(), a.schemaCommand(), a.versionCommand(),
-		a.nats.topic(),
+		a.labCommand(), a.nats.topic(),
 	)
 	return root
 }

@@ -94,6 +94,7 @@ type service struct {
 	config *config.Config
 	log    zerolog.Logger
 	where  string // the NATS server, for the log
+	url    string // the same, for clients; "" where only this process reaches it
 
 	engine  engine
 	bus     *events.Bus
@@ -170,14 +171,15 @@ func (s *service) connect(ctx context.Context) (conn *nats.Conn, embedded bool, 
 			return nil, false, err
 		}
 		s.closers = append(s.closers, server.Shutdown)
-		s.where = "embedded, " + or(server.URL())
+		s.url = server.URL()
+		s.where = "embedded, " + or(s.url)
 		if conn, err = server.Connect(ctx, "switchbind"); err != nil {
 			return nil, false, err
 		}
 		s.closers = append(s.closers, conn.Close)
 		return conn, true, nil
 	}
-	s.where = n.URL
+	s.where, s.url = n.URL, n.URL
 	options := events.ConnectOptions{URLs: splitURLs(n.URL), Name: "switchbind", Username: n.User, Password: password, Token: token,
 		CredsFile: n.CredsFile, NkeyFile: n.NKeyFile, OnStatus: s.connectionChanged,
 		TLS: events.ConnectTLS{CAFile: n.TLS.CA, CertFile: n.TLS.Cert, KeyFile: n.TLS.Key, ServerName: n.TLS.ServerName}}

@@ -121,9 +121,9 @@ func (l *shellLine) fill(ctx context.Context, script []scriptLine, change switch
 	verify := map[string]string{}
 	for i, a := range answers {
 		if lines[i].part == partVerify {
+			// Either the command was refused, or this is the late error of a line before it.
 			if words := l.complaint(a.text); words != "" {
-				return &switchdrivers.UnreadableError{Switch: l.sw.Name, Doing: "comparing the session", Saw: words,
-					Err: fmt.Errorf("%q was refused", lines[i].Text)}
+				rejections = append(rejections, switchdrivers.Rejection{Line: lines[i].Text, Words: words})
 			}
 			verify[lines[i].Text] = a.text
 			continue

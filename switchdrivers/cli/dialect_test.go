@@ -83,7 +83,7 @@ func TestDialectFiles(t *testing.T) {
 		"unknown meaning":      {"is: routed}", "is: rooted}", "rooted"},
 		"prompt without host":  {"'HOST(", "'(", "HOST"},
 		"not YAML":             {"style: session", "style: [", "own.yaml"},
-		"wrong type":           {"pipeline: 1500", "pipeline: much", "pipeline"},
+		"wrong type":           {"pipeline: 3000", "pipeline: much", "pipeline"},
 		"unknown parser":       {"parser: indented_config", "parser: guess", "parser"},
 		"session with no name": {"name: switchbind", "name: ''", "candidate"},
 	} {

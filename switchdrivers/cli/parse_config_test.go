@@ -267,6 +267,10 @@ func TestForeignLinesInADiff(t *testing.T) {
 		"ours, far from its first line": {head + "@@ -33,7 +36,6 @@\n    speed forced 10gfull\n    mtu 9214\n" +
 			"-   switchport access vlan 7\n+   switchport access vlan 110\n", true},
 		"VLANs without names, joined":          {head + "@@ -1,3 +1,3 @@\n-vlan 10-11\n+vlan 10-11,110\n !\n", true},
+		"another VLAN beside ours":             {head + "@@ -1,3 +1,3 @@\n-vlan 10-11\n+vlan 10-11,110,666\n !\n", false},
+		"another VLAN's name":                  {head + "@@ -1,3 +1,3 @@\n vlan 10\n-   name a\n+   name b\n !\n", false},
+		"a line of another kind in our block":  {head + "@@ -1,3 +1,3 @@\n interface Ethernet5\n-   shutdown\n-!\n-interface Ethernet6\n    mtu 9000\n+   switchport access vlan 110\n+!\n+interface Ethernet6\n+   mtu 9000\n !\n", false},
+		"badly paired":                         {head + "@@ -1,3 +1,3 @@\n interface Ethernet5\n-   shutdown\n-!\n-interface Ethernet6\n    description x\n+!\n+interface Ethernet6\n+   description x\n !\n", true},
 		"another port":                         {head + "@@ -33,7 +36,6 @@\n !\n interface Ethernet6\n-   shutdown\n", false},
 		"another port after ours":              {head + "@@ -33,7 +36,6 @@\n interface Ethernet5\n-   shutdown\n !\n interface Ethernet6\n+   shutdown\n", false},
 		"a new port":                           {head + "@@ -33,7 +36,6 @@\n+interface Ethernet50\n+   shutdown\n", false},

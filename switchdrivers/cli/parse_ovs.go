@@ -69,8 +69,11 @@ func ovsState(ports, interfaces, bridges []ovsRow) (switchdrivers.State, error) 
 	nameOf := map[string]string{}
 	for _, row := range interfaces {
 		uuid, err := row.uuids("_uuid")
-		if err != nil || len(uuid) != 1 {
-			return state, fmt.Errorf("Interface._uuid: %v", err)
+		if err == nil && len(uuid) != 1 {
+			err = fmt.Errorf("%d values", len(uuid))
+		}
+		if err != nil {
+			return state, fmt.Errorf("Interface._uuid: %w", err)
 		}
 		if nameOf[uuid[0]], err = row.text("name"); err != nil {
 			return state, err

@@ -3,6 +3,7 @@ package gnmi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,90 +51,101 @@ func (d *Driver) Read(ctx context.Context, scope switchdrivers.Scope) (switchdri
 	return state, nil
 }
 
+// read asks in the way that served last time, and in other ways while the target does not understand or finds nothing.
 func (d *Driver) read(ctx context.Context, ports []string) (switchdrivers.State, error) {
+	const doing = "reading the configuration"
 	s := d.session
 	if s.wholly || len(ports) > mostPorts {
 		ports = nil
 	}
-	wanted, missing := ports, false
-	notifications, err := d.ask(ctx, ports)
-	if status.Code(err) == codes.InvalidArgument || status.Code(err) == codes.Unimplemented {
-		// Either of the two: configuration only, or single ports and a wildcard. One after the other is given up.
-		configOnly := s.getType
-		s.getType = pb.GetRequest_ALL
-		if notifications, err = d.ask(ctx, ports); err != nil && ports != nil && refusesQuestion(err) {
-			s.getType, ports, s.wholly = configOnly, nil, true
-			if notifications, err = d.ask(ctx, nil); err != nil && refusesQuestion(err) {
-				s.getType = pb.GetRequest_ALL
-				notifications, err = d.ask(ctx, nil)
+	kind, wanted, refused, missing := s.getType, ports, false, false
+	for {
+		notifications, err := d.ask(ctx, kind, ports)
+		if status.Code(err) == codes.NotFound && ports == nil {
+			notifications, err = d.askApart(ctx, kind)
+		}
+		var state switchdrivers.State
+		if err == nil {
+			if state, err = d.decode(doing, notifications, ports); err != nil {
+				return state, err
+			}
+			if len(state.Ports) > 0 {
+				s.getType = kind
+				// All ports are there, but were not found: this target finds nothing where no port is in a LAG.
+				s.wholly = s.wholly || refused || missing && hasAll(state, wanted)
+				return state, nil
 			}
 		}
+		switch code := status.Code(err); {
+		case (err == nil || code == codes.NotFound) && ports != nil:
+			// One port that is not there takes the others with it. What is there is in the whole.
+			ports, missing = nil, true
+		case (err == nil || doesNotUnderstand(code)) && kind == pb.GetRequest_CONFIG:
+			kind = pb.GetRequest_ALL
+		case doesNotUnderstand(code) && ports != nil:
+			kind, ports, refused = s.getType, nil, true
+		case err == nil:
+			return state, &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: doing,
+				Err: errors.New("no switch port is in the answer")}
+		default:
+			return state, d.failure(ctx, doing, nil, err)
+		}
 	}
-	if status.Code(err) == codes.NotFound && ports != nil {
-		// One port that is not there takes all others with it. What is there is in the whole.
-		ports, missing = nil, true
-		notifications, err = d.ask(ctx, nil)
-	}
-	if status.Code(err) == codes.NotFound {
-		notifications, err = d.askApart(ctx)
-	}
-	if err != nil {
-		return switchdrivers.State{}, d.failure(ctx, "reading the configuration", nil, err)
-	}
-	state, err := d.decode(notifications, ports)
-	if err != nil {
-		return state, err
-	}
-	if missing && !slices.ContainsFunc(wanted, func(port string) bool { _, ok := state.Ports[port]; return !ok }) {
-		s.wholly = true // all ports are there: this target finds nothing where no port is in a LAG
-	}
-	return state, nil
 }
 
-func refusesQuestion(err error) bool {
-	code := status.Code(err)
+func hasAll(state switchdrivers.State, ports []string) bool {
+	for _, port := range ports {
+		if _, ok := state.Ports[port]; !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// doesNotUnderstand is how targets refuse a Get for configuration only, a wildcard, or a port.
+func doesNotUnderstand(code codes.Code) bool {
 	return code == codes.InvalidArgument || code == codes.Unimplemented
 }
 
 // ask sends one Get for ports and VLANs, and returns gRPC's own error.
-func (d *Driver) ask(ctx context.Context, ports []string) ([]*pb.Notification, error) {
+func (d *Driver) ask(ctx context.Context, kind pb.GetRequest_DataType, ports []string) ([]*pb.Notification, error) {
 	interfaces, vlans := d.platform.model.paths(ports)
-	return d.get(ctx, slices.Concat(interfaces, vlans))
+	return d.get(ctx, kind, slices.Concat(interfaces, vlans))
 }
 
 // askApart asks for ports and VLANs one after the other, for a target that refuses both because the VLAN table is empty.
-func (d *Driver) askApart(ctx context.Context) ([]*pb.Notification, error) {
+func (d *Driver) askApart(ctx context.Context, kind pb.GetRequest_DataType) ([]*pb.Notification, error) {
 	interfaces, vlans := d.platform.model.paths(nil)
-	notifications, err := d.get(ctx, interfaces)
+	notifications, err := d.get(ctx, kind, interfaces)
 	if err != nil {
 		return nil, err
 	}
-	more, err := d.get(ctx, vlans)
+	more, err := d.get(ctx, kind, vlans)
 	if err != nil && status.Code(err) != codes.NotFound {
 		return nil, err
 	}
 	return append(notifications, more...), nil
 }
 
-func (d *Driver) get(ctx context.Context, paths []path) ([]*pb.Notification, error) {
-	request := &pb.GetRequest{Type: d.session.getType, Encoding: d.session.encoding}
+func (d *Driver) get(ctx context.Context, kind pb.GetRequest_DataType, paths []path) ([]*pb.Notification, error) {
+	request := &pb.GetRequest{Type: kind, Encoding: d.session.encoding}
 	for _, p := range paths {
 		request.Path = append(request.Path, p.proto(origin))
-		d.tell("sent", "get "+strings.ToLower(request.Type.String())+" "+p.String())
+		d.tell("send", "get "+strings.ToLower(request.Type.String())+" "+p.String())
 	}
 	within, cancel := context.WithTimeout(ctx, atLeast(d.sw.Timeouts.Command))
 	defer cancel()
 	response, err := d.session.target.Get(within, request)
 	if err != nil {
-		d.tell("received", d.words(err))
+		d.tell("receive", d.words(err))
 		return nil, err
 	}
-	d.tell("received", fmt.Sprintf("%d notifications", len(response.GetNotification())))
+	d.tell("receive", fmt.Sprintf("%d notifications", len(response.GetNotification())))
 	return response.GetNotification(), nil
 }
 
 // decode understands an answer, or says that it does not.
-func (d *Driver) decode(notifications []*pb.Notification, ports []string) (switchdrivers.State, error) {
+func (d *Driver) decode(doing string, notifications []*pb.Notification, ports []string) (switchdrivers.State, error) {
 	answer, err := decodeAnswer(d.platform.model.listKeys(), notifications)
 	if err == nil {
 		var state switchdrivers.State
@@ -141,7 +153,7 @@ func (d *Driver) decode(notifications []*pb.Notification, ports []string) (switc
 			return state, nil
 		}
 	}
-	return switchdrivers.State{}, &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: "reading the configuration", Err: err}
+	return switchdrivers.State{}, &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: doing, Err: err}
 }
 
 // Apply implements switchdrivers.Driver: one Set.
@@ -154,13 +166,13 @@ func (d *Driver) Apply(ctx context.Context, change switchdrivers.Change) error {
 		return err
 	}
 	for _, op := range ops {
-		d.tell("sent", op.String())
+		d.tell("send", op.String())
 	}
 	within, cancel := context.WithTimeout(ctx, atLeast(d.sw.Timeouts.Commit))
 	defer cancel()
 	response, err := d.session.target.Set(within, setRequest(ops, d.session.encoding))
 	if err != nil {
-		d.tell("received", d.words(err))
+		d.tell("receive", d.words(err))
 		err = d.failure(ctx, "writing the change", ops, err)
 	} else {
 		err = d.refusals(ops, response)

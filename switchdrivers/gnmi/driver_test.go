@@ -145,6 +145,8 @@ func TestARefusalNamesItsPort(t *testing.T) {
 		"Ethernet1:1 is not yours":                 {},
 		"Ethernet1.100 is not yours":               {},
 		"MyEthernet1 is not yours":                 {},
+		"Ethernet1Ethernet1":                       {},
+		"Ethernet1/ethernet: not yours":            {Port: "Ethernet1"},
 		"VLAN 110 cannot be used":                  {},
 		"vlans/vlan[vlan-id=110]/config: bad name": {VLAN: 110},
 		"commit failed":                            {},
@@ -166,6 +168,24 @@ func TestARefusalNamesItsPort(t *testing.T) {
 	}
 }
 
+// FuzzBlame: whatever a target says, the port that is blamed was named and no other one was.
+func FuzzBlame(f *testing.F) {
+	f.Add("interface[name=Ethernet1]: no")
+	f.Add("Ethernet1/1, Ethernet1:1 and Ethernet10.")
+	f.Add("\xff Ethernet1\x00 vlan[vlan-id=110] \u202e")
+	ops, err := OpenConfig().operations("leaf1", oneChange())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, words string) {
+		got := blame(ops, words)
+		if got.Port != "" && !strings.Contains(words, got.Port) || got.Line == "" {
+			t.Errorf("%q: %+v", words, got)
+		}
+		_ = (&switchdrivers.RefusedError{Switch: "leaf1", Rejections: []switchdrivers.Rejection{got}}).Error()
+	})
+}
+
 func TestAnErrorInsideASuccessIsARefusal(t *testing.T) {
 	elems := []*pb.PathElem{e("interfaces"), e("interface", "name", "Ethernet10"), e("config")}
 	target := &fakeTarget{onSet: func(*pb.SetRequest) (*pb.SetResponse, error) {
@@ -180,6 +200,8 @@ func TestAnErrorInsideASuccessIsARefusal(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+var errEmpty = errors.New("an empty answer")
 
 const fewPorts = `{"interfaces":{"interface":[{"name":"Ethernet1","config":{"name":"Ethernet1"}},{"name":"Ethernet2","config":{"name":"Ethernet2"}}]}}`
 
@@ -233,6 +255,18 @@ func TestHowToAskIsLearnt(t *testing.T) {
 			}
 			return nil
 		}, []string{"Ethernet1"}, 2, 1},
+		{"an absent port is an empty answer", func(r *pb.GetRequest) error {
+			if !isWhole(r) {
+				return errEmpty
+			}
+			return nil
+		}, []string{"Ethernet9"}, 2, 2},
+		{"type CONFIG is an empty answer", func(r *pb.GetRequest) error {
+			if r.Type == pb.GetRequest_CONFIG {
+				return errEmpty
+			}
+			return nil
+		}, nil, 2, 1},
 		{"no VLAN table is not found", func(r *pb.GetRequest) error {
 			if slices.ContainsFunc(r.Path, func(p *pb.Path) bool { return p.Elem[0].Name == "network-instances" }) {
 				return status.Error(codes.NotFound, "vlans")
@@ -243,10 +277,14 @@ func TestHowToAskIsLearnt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			target := &fakeTarget{}
 			target.onGet = func(r *pb.GetRequest) (*pb.GetResponse, error) {
-				if err := c.refuse(r); err != nil {
+				switch err := c.refuse(r); err {
+				case nil:
+					return answer(jsonAt(fewPorts)), nil
+				case errEmpty:
+					return &pb.GetResponse{}, nil
+				default:
 					return nil, err
 				}
-				return answer(jsonAt(fewPorts)), nil
 			}
 			driver := open(t, plain(target.serve(t)))
 			for round, want := range []int{c.first, c.second} {
@@ -276,6 +314,8 @@ func TestAnswersThatCannotBeReadAreErrors(t *testing.T) {
 	for name, response := range map[string]*pb.GetResponse{
 		"not JSON":    answer(jsonAt(`{"x":`)),
 		"protobuf":    answer(&pb.Update{Path: &pb.Path{}, Val: &pb.TypedValue{Value: &pb.TypedValue_ProtoBytes{ProtoBytes: []byte("x")}}}),
+		"nothing":     {},
+		"no port":     answer(jsonAt(`{"interfaces":{"interface":[{"name":"Loopback0","config":{"name":"Loopback0"}}]}}`)),
 		"strange key": answer(jsonAt(`{}`, e("interfaces")), jsonAt(`{"x":1}`, e("interfaces"), e("interface", "id", "7"))),
 	} {
 		target := &fakeTarget{onGet: func(*pb.GetRequest) (*pb.GetResponse, error) { return response, nil }}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -59,7 +60,8 @@ func (d *Driver) failure(ctx context.Context, doing string, ops []operation, err
 	if ops == nil {
 		return &switchdrivers.UnreadableError{Switch: d.sw.Name, Doing: doing, Saw: words, Err: errors.New(code.String())}
 	}
-	return &switchdrivers.RefusedError{Switch: d.sw.Name, Rejections: []switchdrivers.Rejection{blame(ops, code.String()+": "+words)}}
+	rejection := blame(ops, code.String()+": "+words)
+	return &switchdrivers.RefusedError{Switch: d.sw.Name, Rejections: []switchdrivers.Rejection{rejection}}
 }
 
 // words are the target's own, without our password should it repeat it.
@@ -133,16 +135,17 @@ func (o operation) namedIn(words string) bool {
 
 // hasWord reports whether the name occurs as a whole: "Ethernet1" does not in "Ethernet10" or "Ethernet1/1".
 func hasWord(words, name string) bool {
-	for rest := words; ; {
-		i := strings.Index(rest, name)
+	for from := 0; ; {
+		i := strings.Index(words[from:], name)
 		if i < 0 {
 			return false
 		}
-		before, after := []rune(rest[:i]), []rune(rest[i+len(name):])
-		if (len(before) == 0 || !isNameRune(before[len(before)-1])) && endsName(after) {
+		start, end := from+i, from+i+len(name)
+		before, _ := utf8.DecodeLastRuneInString(words[:start])
+		if (start == 0 || !isNameRune(before)) && endsName(words[end:]) {
 			return true
 		}
-		rest = rest[i+len(name):]
+		from = end
 	}
 }
 
@@ -150,14 +153,16 @@ func isNameRune(r rune) bool {
 	return unicode.IsLetter(r) || unicode.IsDigit(r) || r == '/' || r == '_' || r == '-'
 }
 
-// endsName reports whether a name ends where this text begins. Punctuation goes on with the name only if more of it follows:
+// endsName reports whether a name ends where this text begins. Punctuation goes on with the name only if a number follows:
 // "Ethernet1: no such" ends, "Ethernet1:1" and "Ethernet1.100" do not.
-func endsName(after []rune) bool {
-	if len(after) == 0 || !isNameRune(after[0]) && after[0] != '.' && after[0] != ':' {
+func endsName(after string) bool {
+	next, size := utf8.DecodeRuneInString(after)
+	if size == 0 || !isNameRune(next) && next != '.' && next != ':' {
 		return true
 	}
-	if isNameRune(after[0]) && after[0] != '/' && after[0] != '-' {
+	if unicode.IsLetter(next) || unicode.IsDigit(next) || next == '_' {
 		return false
 	}
-	return len(after) == 1 || !unicode.IsDigit(after[1])
+	number, size := utf8.DecodeRuneInString(after[size:])
+	return size == 0 || !unicode.IsDigit(number)
 }

@@ -55,7 +55,7 @@ func (f *fakeTarget) Get(_ context.Context, r *pb.GetRequest) (*pb.GetResponse, 
 	f.gets = append(f.gets, r)
 	f.mutex.Unlock()
 	if f.onGet == nil {
-		return &pb.GetResponse{}, nil
+		return answer(jsonAt(fewPorts)), nil
 	}
 	return f.onGet(r)
 }

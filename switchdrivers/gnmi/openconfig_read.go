@@ -94,7 +94,7 @@ func (m openConfig) decodeInterface(state *switchdrivers.State, name string, ent
 		slices.Sort(members)
 		state.LAGs[lag] = switchdrivers.LAG{Members: members}
 	}
-	if ports != nil && !slices.Contains(ports, name) || !entry.holds("name") {
+	if ports != nil && !slices.Contains(ports, name) || !entry.holds() {
 		return nil
 	}
 	kind, err := entry.name("config", "type")
@@ -121,9 +121,11 @@ func (m openConfig) decodeInterface(state *switchdrivers.State, name string, ent
 	return nil
 }
 
+type vlanTable = map[switchdrivers.VLANID]switchdrivers.VLAN
+
 func isLAG(name, kind string) bool { return kind == "ieee8023adLag" || openConfigLAG.MatchString(name) }
 
-func decodePort(name, kind string, entry *node, vlans map[switchdrivers.VLANID]switchdrivers.VLAN) (port switchdrivers.Port, err error) {
+func decodePort(name, kind string, entry *node, vlans vlanTable) (port switchdrivers.Port, err error) {
 	if port.Enabled, err = entry.flag(true, "config", "enabled"); err != nil {
 		return port, err
 	}
@@ -236,7 +238,7 @@ func trunkLeaf(config *node) (set switchdrivers.VLANSet, present bool, err error
 
 // vlanProblem says which of the port's VLANs are not there to carry its frames. VLAN 1 always is, and a trunk of very many
 // VLANs is somebody's uplink, where it is no contradiction.
-func vlanProblem(port switchdrivers.Port, vlans map[switchdrivers.VLANID]switchdrivers.VLAN) string {
+func vlanProblem(port switchdrivers.Port, vlans vlanTable) string {
 	const tooMany = 128
 	if port.TaggedVLANs.Len() > tooMany {
 		return ""

@@ -216,6 +216,7 @@ func TestReadingOnePort(t *testing.T) {
 			switchdrivers.Port{Enabled: true, Mode: switchdrivers.ModeRouted}, ""},
 		{"routed", `"openconfig-if-ethernet:ethernet":{"config":{"mtu":9194}}`,
 			switchdrivers.Port{Enabled: true, Mode: switchdrivers.ModeRouted}, ""},
+		{"nothing but its name", `"ethernet":{}`, switchdrivers.Port{Enabled: true, Mode: switchdrivers.ModeRouted}, ""},
 		{"routed, shut", `"openconfig-interfaces:config":{"enabled":false}`, switchdrivers.Port{Mode: switchdrivers.ModeRouted}, ""},
 		{"a switch port whose defaults are left out", eth + `{"vendor-augments:mac-learning":true}}}`, access(1), ""},
 		{"member", `"openconfig-if-ethernet:ethernet":{"config":{"openconfig-if-aggregate:aggregate-id":"Port-Channel7"},

@@ -189,16 +189,16 @@ func (n *node) list(names ...string) map[string]*node {
 	return nil
 }
 
-// holds reports whether there is any value at or below n, apart from the named children.
-func (n *node) holds(apart ...string) bool {
+// holds reports whether there is any value at or below n.
+func (n *node) holds() bool {
 	if n == nil {
 		return false
 	}
 	if list, isList := n.value.([]any); n.value != nil && (!isList || len(list) > 0) {
 		return true
 	}
-	for name, c := range n.children {
-		if !slices.Contains(apart, name) && c.holds() {
+	for _, c := range n.children {
+		if c.holds() {
 			return true
 		}
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -125,94 +127,109 @@ func untagged(p switchdrivers.Port) switchdrivers.VLANID {
 	return p.NativeVLAN
 }
 
-// From any state to any other, ports, LAGs, VLANs and names: it reads back as asked for, the switch's own model agrees, and
-// frames go where they should and nowhere else.
+// From any state to any other, ports, LAGs, VLANs and names, on targets with different habits: it reads back as asked for, the
+// switch's own model agrees, and frames go where they should and nowhere else.
 func TestAnyTransitionOnAVirtualSwitch(t *testing.T) {
-	for name, options := range map[string]gnmiserver.Options{
-		"as EOS": {}, "only type ALL": {RefuseGetTypes: true}, "empty for absent": {EmptyForAbsent: true}, "defaults left out": {OmitDefaults: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLab(t, 8, options)
-			fabric := virtualswitch.NewFabric()
-			host := func(name string, vlan int, ports ...string) *virtualswitch.Host {
-				var links []virtualswitch.Attachment
-				for _, port := range ports {
-					links = append(links, virtualswitch.Attachment{Switch: l.sw, Port: port})
-				}
-				h, err := fabric.AddHost(virtualswitch.HostOptions{Name: name, VLAN: vlan, Links: links})
-				if err != nil {
-					t.Fatal(err)
-				}
-				return h
-			}
-			hosts := map[string]*virtualswitch.Host{
-				"Ethernet1": host("one", 0, "Ethernet1"), "Ethernet2": host("two", 0, "Ethernet2"), "Ethernet3": host("three", 0, "Ethernet3"),
-				"Port-Channel1": host("bond", 0, "Ethernet7", "Ethernet8"),
-			}
-			bystander := host("bystander in the default VLAN", 0, "Ethernet6")
-			tagged := host("tagged 120", 120, "Ethernet5")
-			before := l.sw.Running().Ports["Ethernet6"]
+	var habits []*transitions
+	for _, options := range []gnmiserver.Options{{}, {RefuseGetTypes: true}, {EmptyForAbsent: true}, {OmitDefaults: true}} {
+		habits = append(habits, newTransitions(t, options))
+	}
+	rapid.Check(t, func(t *rapid.T) { rapid.SampledFrom(habits).Draw(t, "target").step(t) })
+}
 
-			rapid.Check(t, func(rt *rapid.T) {
-				have := l.read(rt)
-				want := switchdrivers.State{VLANs: map[switchdrivers.VLANID]switchdrivers.VLAN{1: have.VLANs[1]}, Ports: map[string]switchdrivers.Port{}}
-				for port := range hosts {
-					want.Ports[port] = rapid.SampledFrom(kinds).Draw(rt, port)
-					for id := range want.Ports[port].VLANs().All() {
-						if id <= 210 {
-							want.VLANs[id] = switchdrivers.VLAN{Name: rapid.SampledFrom([]string{"", "tenant", "other"}).Draw(rt, "name")}
-						}
-					}
-				}
-				want.Ports["Ethernet5"] = switchdrivers.Trunk(0, set("120"))
-				want.VLANs[120] = switchdrivers.VLAN{Name: "b"}
-				change := switchdrivers.Diff(have, want)
-				counted := l.server.Counters()
-				if err := l.driver.Apply(context.Background(), change); err != nil {
-					rt.Fatal(err)
-				}
-				if n := l.server.Counters().Sets - counted.Sets; !change.IsEmpty() && n != 1 {
-					rt.Fatalf("%d Sets", n)
-				}
-				got := l.read(rt)
-				if again := switchdrivers.Diff(got, want); !again.IsEmpty() {
-					rt.Fatalf("still to do after %+v:\n%+v", change, again)
-				}
-				some := l.read(rt, "Ethernet1", "Port-Channel1")
-				for _, port := range []string{"Ethernet1", "Port-Channel1"} {
-					if !cmp.Equal(some.Ports[port], got.Ports[port]) {
-						rt.Fatalf("%s alone reads %+v, all reads %+v", port, some.Ports[port], got.Ports[port])
-					}
-				}
-				if !cmp.Equal(some.LAGs, got.LAGs) || !cmp.Equal(some.VLANs, got.VLANs) {
-					rt.Fatalf("LAGs %v, VLANs %v; of all %v, %v", some.LAGs, some.VLANs, got.LAGs, got.VLANs)
-				}
-				running := l.sw.Running()
-				for port := range hosts {
-					if running.Ports[port].Shutdown == want.Ports[port].Enabled {
-						rt.Fatalf("%s: the switch says %+v", port, running.Ports[port])
-					}
-				}
-				if !running.Ports["Ethernet6"].Equal(before) {
-					rt.Fatalf("a port that is not ours was changed: %+v", running.Ports["Ethernet6"])
-				}
-				for a, from := range hosts {
-					if from.Ping(bystander) {
-						rt.Fatalf("%s, which is %q, reaches the default VLAN", a, want.Ports[a])
-					}
-					joins120 := untagged(want.Ports[a]) == 120
-					if tagged.Ping(from) != joins120 {
-						rt.Fatalf("%s, which is %q: reached by VLAN 120 must be %v", a, want.Ports[a], joins120)
-					}
-					for b, other := range hosts {
-						va, vb := untagged(want.Ports[a]), untagged(want.Ports[b])
-						if a != b && from.Ping(other) != (va != 0 && va == vb) {
-							rt.Fatalf("%s %q and %s %q: wrong", a, want.Ports[a], b, want.Ports[b])
-						}
-					}
-				}
-			})
-		})
+// transitions is a switch with hosts: untagged ones at the ports that change, one in the default VLAN at a port that nobody
+// touches, and one that is tagged into VLAN 120.
+type transitions struct {
+	*lab
+	hosts             map[string]*virtualswitch.Host
+	bystander, tagged *virtualswitch.Host
+	untouched         virtualswitch.PortConfig
+}
+
+func (*transitions) String() string { return "lab" }
+
+func newTransitions(t *testing.T, options gnmiserver.Options) *transitions {
+	s := &transitions{lab: newLab(t, 8, options)}
+	fabric := virtualswitch.NewFabric()
+	host := func(name string, vlan int, ports ...string) *virtualswitch.Host {
+		var links []virtualswitch.Attachment
+		for _, port := range ports {
+			links = append(links, virtualswitch.Attachment{Switch: s.sw, Port: port})
+		}
+		h, err := fabric.AddHost(virtualswitch.HostOptions{Name: name, VLAN: vlan, Links: links})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	s.hosts = map[string]*virtualswitch.Host{
+		"Ethernet1": host("one", 0, "Ethernet1"), "Ethernet2": host("two", 0, "Ethernet2"), "Ethernet3": host("three", 0, "Ethernet3"),
+		"Port-Channel1": host("bond", 0, "Ethernet7", "Ethernet8"),
+	}
+	s.bystander = host("bystander", 0, "Ethernet6")
+	s.tagged = host("tagged", 120, "Ethernet5")
+	s.untouched = s.sw.Running().Ports["Ethernet6"]
+	return s
+}
+
+// step changes everything to something else.
+func (s *transitions) step(t *rapid.T) {
+	have := s.read(t)
+	want := switchdrivers.State{VLANs: map[switchdrivers.VLANID]switchdrivers.VLAN{1: have.VLANs[1]}, Ports: map[string]switchdrivers.Port{}}
+	for _, port := range slices.Sorted(maps.Keys(s.hosts)) {
+		want.Ports[port] = rapid.SampledFrom(kinds).Draw(t, port)
+		for id := range want.Ports[port].VLANs().All() {
+			if id <= 210 {
+				want.VLANs[id] = switchdrivers.VLAN{Name: rapid.SampledFrom([]string{"", "tenant", "other"}).Draw(t, "name")}
+			}
+		}
+	}
+	want.Ports["Ethernet5"], want.VLANs[120] = switchdrivers.Trunk(0, set("120")), switchdrivers.VLAN{Name: "b"}
+	change, before := switchdrivers.Diff(have, want), s.server.Counters()
+	if err := s.driver.Apply(context.Background(), change); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.server.Counters().Sets - before.Sets; !change.IsEmpty() && n != 1 {
+		t.Fatalf("%d Sets", n)
+	}
+	got := s.read(t)
+	if again := switchdrivers.Diff(got, want); !again.IsEmpty() {
+		t.Fatalf("still to do after %+v:\n%+v", change, again)
+	}
+	some := s.read(t, "Ethernet1", "Port-Channel1")
+	for _, port := range []string{"Ethernet1", "Port-Channel1"} {
+		if !cmp.Equal(some.Ports[port], got.Ports[port]) {
+			t.Fatalf("%s alone reads %+v, all reads %+v", port, some.Ports[port], got.Ports[port])
+		}
+	}
+	if !cmp.Equal(some.LAGs, got.LAGs) || !cmp.Equal(some.VLANs, got.VLANs) {
+		t.Fatalf("LAGs %v, VLANs %v; of all %v, %v", some.LAGs, some.VLANs, got.LAGs, got.VLANs)
+	}
+	s.look(t, want)
+}
+
+// look compares the switch's own model and its frames with what was wanted.
+func (s *transitions) look(t *rapid.T, want switchdrivers.State) {
+	running := s.sw.Running()
+	if !running.Ports["Ethernet6"].Equal(s.untouched) {
+		t.Fatalf("a port that is not ours was changed: %+v", running.Ports["Ethernet6"])
+	}
+	for a, from := range s.hosts {
+		if running.Ports[a].Shutdown == want.Ports[a].Enabled {
+			t.Fatalf("%s: the switch says %+v", a, running.Ports[a])
+		}
+		if from.Ping(s.bystander) {
+			t.Fatalf("%s, which is %q, reaches the default VLAN", a, want.Ports[a])
+		}
+		if joins := untagged(want.Ports[a]) == 120; s.tagged.Ping(from) != joins {
+			t.Fatalf("%s, which is %q: reached by VLAN 120 must be %v", a, want.Ports[a], joins)
+		}
+		for b, other := range s.hosts {
+			va, vb := untagged(want.Ports[a]), untagged(want.Ports[b])
+			if a != b && from.Ping(other) != (va != 0 && va == vb) {
+				t.Fatalf("%s %q and %s %q: wrong", a, want.Ports[a], b, want.Ports[b])
+			}
+		}
 	}
 }
 
