@@ -28,7 +28,8 @@ func (f *natsFlags) add(flags *pflag.FlagSet) {
 	}{
 		{&f.url, "nats", "SWITCHBIND_NATS_URL", "nats://" + events.DefaultListen, "NATS server"},
 		{&f.prefix, "prefix", "SWITCHBIND_PREFIX", events.DefaultPrefix, "what subjects begin with"},
-		{&f.user, "nats-user", "SWITCHBIND_NATS_USER", "", "NATS user; the password is in --nats-password-file or $SWITCHBIND_NATS_PASSWORD"},
+		{&f.user, "nats-user", "SWITCHBIND_NATS_USER", "",
+			"NATS user; the password is in --nats-password-file or $SWITCHBIND_NATS_PASSWORD"},
 		{&f.passwordFile, "nats-password-file", "SWITCHBIND_NATS_PASSWORD_FILE", "", "file with the NATS password"},
 		{&f.tokenFile, "nats-token-file", "SWITCHBIND_NATS_TOKEN_FILE", "", "file with the NATS token; or $SWITCHBIND_NATS_TOKEN"},
 		{&f.credsFile, "nats-creds", "SWITCHBIND_NATS_CREDS", "", "NATS creds file (JWT)"},

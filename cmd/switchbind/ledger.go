@@ -37,7 +37,8 @@ recent copy somewhere else. It holds no secrets.`,
 			if err := writeFile(args[0], text.Bytes()); err != nil {
 				return err
 			}
-			a.progress("%s and %s written to %s", plural(len(ledger.Entries), "binding"), plural(len(ledger.Switches), "switch record"), args[0])
+			a.progress("%s and %s written to %s", plural(len(ledger.Entries), "binding"),
+				plural(len(ledger.Switches), "switch record"), args[0])
 			return nil
 		},
 	}

@@ -126,7 +126,8 @@ reading the switch back, and says so.
 	a.nats.add(flags)
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long to wait (default 10s for an answer, 2m for a switch)")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	formats := cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)
+	root.RegisterFlagCompletionFunc("output", formats)
 	root.AddCommand(
 		a.serveCommand(), a.bindCommand(), a.unbindCommand(), a.rebindCommand(), a.listCommand(), a.showCommand(),
 		a.switchesCommand(), a.planCommand(), a.reconcileCommand(), a.forgetCommand(), a.releaseCommand(), a.pauseCommand(),

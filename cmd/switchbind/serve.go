@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -269,12 +270,12 @@ func (s *service) reload(ctx context.Context, file string) {
 	for _, warning := range c.Warnings {
 		s.log.Warn().Msg(warning)
 	}
-	if c.NATS != s.config.NATS || c.Embedded != s.config.Embedded || c.Log != s.config.Log || !sameSnapshot(c.Snapshot, s.config.Snapshot) {
+	if old := s.config; c.NATS != old.NATS || c.Embedded != old.Embedded || c.Log != old.Log || !sameSnapshot(c.Snapshot, old.Snapshot) {
 		s.log.Warn().Msg("changes of nats, embedded, log and snapshot take effect at the next restart")
 	}
 	s.log.Info().Strs("switches", inventory.Names()).Msg("configuration reloaded")
 }
 
 func sameSnapshot(a, b config.Snapshot) bool {
-	return a.RemoveAtMost == b.RemoveAtMost && a.RemoveShareAtMost == b.RemoveShareAtMost && fmt.Sprint(a.Sources) == fmt.Sprint(b.Sources)
+	return a.RemoveAtMost == b.RemoveAtMost && a.RemoveShareAtMost == b.RemoveShareAtMost && slices.Equal(a.Sources, b.Sources)
 }
