@@ -202,6 +202,12 @@ func TestAnOwnerThatIsCutOffFindsItsFenceShut(t *testing.T) {
 	if err := askFence(t, next.fence); err != nil {
 		t.Error(err)
 	}
+	drain(coreA.woken) // from before
+	drain(coreB.woken)
+	if err := a.Signals().Dirty(t.Context(), "leaf1"); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "wake of the new owner", coreB.woken)
 	if _, n := drain(coreA.woken); n != 0 {
 		t.Error("the first was woken after it lost the switch")
 	}
