@@ -389,7 +389,8 @@ func (e *Engine) settle(entry *Entry, inv *switchdrivers.Inventory, now time.Tim
 }
 
 // Reject answers a binding that could not even be decoded.
-func (e *Engine) Reject(ctx context.Context, source, portID string, fault *InvalidError) error {
-	return e.opt.Outbox.Results(ctx, Result{PortID: portID, Source: source, Status: StatusRefused, Reason: ReasonInvalidEvent,
+func (e *Engine) Reject(ctx context.Context, m Message, fault *InvalidError) error {
+	return e.opt.Outbox.Results(ctx, Result{PortID: m.Binding.PortID, Source: m.Source, RequestID: m.RequestID,
+		Revision: m.Binding.Revision, Digest: m.Binding.Digest, Status: StatusRefused, Reason: ReasonInvalidEvent,
 		Message: fault.Error(), Links: []LinkResult{}})
 }

@@ -273,3 +273,20 @@ func TestNothingIsTakenThatTheLedgerCannotKeep(t *testing.T) {
 		wantStatuses(t, s, 1, "bound")
 	})
 }
+
+// Whoever sent a message that breaks the contract learns so, by the id they wait for.
+func TestRejectionEchoesWhatItAnswers(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		s.start()
+		defer s.stop()
+		m := Message{Source: "cli-alice", RequestID: "r1", Binding: Binding{PortID: port(1), Revision: 7, Digest: "d"}}
+		if err := s.engine.Reject(t.Context(), m, &InvalidError{"/data/state", "unknown"}); err != nil {
+			t.Fatal(err)
+		}
+		r := s.outbox.last(port(1))
+		if r.Status != StatusRefused || r.Reason != ReasonInvalidEvent || r.RequestID != "r1" || r.Revision != 7 || r.Digest != "d" || r.Source != "cli-alice" {
+			t.Errorf("got %+v", r)
+		}
+	})
+}

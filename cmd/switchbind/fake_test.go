@@ -107,7 +107,7 @@ func (f *fakeCore) log() []string {
 	return slices.Clone(f.requests)
 }
 
-func (f *fakeCore) Reject(context.Context, string, string, *portbinding.InvalidError) error {
+func (f *fakeCore) Reject(context.Context, portbinding.Message, *portbinding.InvalidError) error {
 	return nil
 }
 func (f *fakeCore) Wake(string, portbinding.Fence) {}
