@@ -217,10 +217,15 @@ func TestGivingUpASwitchLetsTheNextOneTakeIt(t *testing.T) {
 	within(t, "wake of the first", coreA.woken)
 	serve(t, b, coreB, "leaf1")
 	stopA()
+	released := time.Now()
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	next := within(t, "wake of the second", coreB.woken)
+	// The server gives it away at once, but the second cannot know that the first went in order.
+	if took := time.Since(released); took < config.PinnedTTL || took > 2*config.PinnedTTL {
+		t.Errorf("the second was woken %v after the first gave the switch up, want one lifetime of %v", took, config.PinnedTTL)
+	}
 	if err := askFence(t, next.fence); err != nil {
 		t.Error(err)
 	}
