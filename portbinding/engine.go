@@ -24,6 +24,9 @@ type Options struct {
 	Env       switchdrivers.Environment
 	// DryRun does everything but write to switches.
 	DryRun bool
+	// AcceptLosses lets a start go on although the configuration would cut off bindings that are in force. Without it such a start
+	// is refused: a slip in the configuration must not unbind a rack.
+	AcceptLosses bool
 	// Snapshot limits what a snapshot may remove without being asked again.
 	Snapshot SnapshotPolicy
 	// Retention is how long an entry that was deleted and verified out is remembered, so that a late message about it is known to
@@ -98,6 +101,13 @@ func (e *Engine) Start(ctx context.Context) error {
 		e.startWorker(name)
 	}
 	e.mu.Unlock()
+	if faults := e.losses(e.book.inv); len(faults) > 0 {
+		if !e.opt.AcceptLosses {
+			e.stop()
+			return &LossError{faults}
+		}
+		e.log.Warn().Strs("losses", faults).Msg("the configuration cuts off bindings that were in force")
+	}
 	if len(entries) == 0 && len(records) == 0 {
 		if err := e.gateNewLedger(ctx); err != nil {
 			return err

@@ -211,6 +211,14 @@ func TestManualLayer(t *testing.T) {
 		if err != nil || !v.Overridden || v.Controller == nil || v.Controller.Segments[0].SegmentationID != 110 {
 			t.Errorf("show: overridden %v, controller %+v, %v", v.Overridden, v.Controller, err)
 		}
+		if err := s.engine.Rebind(t.Context(), RebindRequest{PortID: port(1), DropManual: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(110))
+		wantPort(t, s, "leaf1", "Ethernet2", switchdrivers.Idle())
+		s.deliver("cli-alice", manual)
+		synctest.Wait()
 		// A newer revision that wants the same does not end it; a different wish does.
 		s.send(at(2, bound(1, 110, "leaf1/Ethernet1")))
 		synctest.Wait()

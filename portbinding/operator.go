@@ -59,6 +59,12 @@ func (e *Engine) Rebind(ctx context.Context, r RebindRequest) error {
 	}
 	next := cur.clone()
 	next.RequestID = r.RequestID
+	if r.DropManual {
+		if next.Manual == nil || next.Controller == nil {
+			return &InvalidError{"/drop_manual", "nothing was changed by hand over what a controller wants"}
+		}
+		next.Manual = nil
+	}
 	var t transaction
 	e.adopt(next, changed, &t)
 	t.entries = append(t.entries, next)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/switchbind/switchbind/switchdrivers"
 )
@@ -16,7 +15,7 @@ func (e *Engine) SetInventory(ctx context.Context, inv *switchdrivers.Inventory)
 	e.write.Lock()
 	defer e.write.Unlock()
 	if faults := e.losses(inv); len(faults) > 0 {
-		return fmt.Errorf("the new configuration is refused:\n%s", strings.Join(faults, "\n"))
+		return &LossError{faults}
 	}
 	e.mu.Lock()
 	old := e.book.inv
@@ -45,13 +44,13 @@ func (e *Engine) SetInventory(ctx context.Context, inv *switchdrivers.Inventory)
 	return err
 }
 
-// losses lists what a new inventory would cut off.
+// losses lists what a new inventory would cut off: switches that still hold something, and bindings that are in force.
 func (e *Engine) losses(inv *switchdrivers.Inventory) []string {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	var faults []string
-	for _, name := range e.book.inv.Names() {
-		if held := len(e.book.on[name]); inv.Switch(name) == nil && held > 0 && !e.book.retired(name) {
+	for _, name := range slices.Sorted(maps.Keys(e.book.on)) {
+		if held := len(e.book.on[name]); inv.Switch(name) == nil && e.book.inv.Switch(name) != nil && !e.book.retired(name) {
 			faults = append(faults, fmt.Sprintf("switch %s is taken out but %d bindings still hold ports there: unbind them, or run `switchbind forget %s --because TEXT`",
 				name, held, name))
 		}

@@ -145,7 +145,7 @@ func (r *labRun) start(ctx context.Context, dir string, out io.Writer) (err erro
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
 	}
-	if r.service, err = start(ctx, c, inventory, r.app.makeEngine, false, log); err != nil {
+	if r.service, err = start(ctx, c, inventory, r.app.makeEngine, manner{}, log); err != nil {
 		return err
 	}
 	r.watch.Go(func() {

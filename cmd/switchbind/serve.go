@@ -22,7 +22,7 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	var file string
-	var dryRun bool
+	var how manner
 	c := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the service",
@@ -41,17 +41,18 @@ published and shown by ` + "`switchbind plan`" + `.`,
 			if file == "" {
 				return usagef("which configuration? Give --config FILE; `switchbind help config` shows what belongs into it")
 			}
-			return a.serve(cmd.Context(), file, dryRun)
+			return a.serve(cmd.Context(), file, how)
 		},
 	}
 	c.Flags().StringVar(&file, "config", os.Getenv("SWITCHBIND_CONFIG"), "configuration file [$SWITCHBIND_CONFIG]")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "never write to a switch")
+	c.Flags().BoolVar(&how.dryRun, "dry-run", false, "never write to a switch")
+	c.Flags().BoolVar(&how.acceptLosses, "accept-losses", false, "start although the configuration cuts off what is bound; it is unbound")
 	c.MarkFlagFilename("config", "yaml", "yml")
 	return c
 }
 
 // serve runs the service until ctx ends.
-func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
+func (a *app) serve(ctx context.Context, file string, how manner) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from the first moment: an early SIGHUP must not be the end
 	defer signal.Stop(hangup)
@@ -64,14 +65,14 @@ func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
 	}
-	s, err := start(ctx, c, inventory, a.makeEngine, dryRun, log)
+	s, err := start(ctx, c, inventory, a.makeEngine, how, log)
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return nil // stopped before it was ready
 	case err != nil:
 		return err
 	}
-	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", dryRun).Str("version", thisBuild().Version).
+	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", how.dryRun).Str("version", thisBuild().Version).
 		Msg("ready")
 	for {
 		select {
@@ -109,7 +110,7 @@ type service struct {
 //
 // The ledger is read before the first message is; nothing is consumed before the engine knows all that was known when it last
 // stopped. After an error nothing runs.
-func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, dryRun bool,
+func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, how manner,
 	log zerolog.Logger) (_ *service, err error) {
 	s := &service{config: c, log: log, failed: make(chan error, 1)}
 	defer func() {
@@ -130,7 +131,7 @@ func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inven
 	if log.GetLevel() <= zerolog.DebugLevel {
 		env.Trace = func(direction, text string) { log.Debug().Str("direction", direction).Str("text", text).Msg("switch") }
 	}
-	if s.engine, err = makeEngine(inventory, s.bus, env, c.Snapshot, dryRun, log); err != nil {
+	if s.engine, err = makeEngine(inventory, s.bus, env, c.Snapshot, how, log); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, func() {
