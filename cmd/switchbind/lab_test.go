@@ -137,7 +137,9 @@ func TestLabFindsSabotage(t *testing.T) {
 	}{
 		"a switch says OK and does nothing": {
 			step: "bind", stops: "bind",
-			do: func(_ *testing.T, n *lab.Network) { n.Leaf2GNMI.SetFaults(gnmiserver.Faults{Ignore: []string{"Ethernet1"}}) },
+			do: func(_ *testing.T, n *lab.Network) {
+				n.Leaf2GNMI.SetFaults(gnmiserver.Faults{Ignore: []string{"Ethernet1"}})
+			},
 			wrong: []string{"after bind: iron-2 at leaf2/Ethernet1 (tenant-a) reaches nobody, and should reach vm-1, iron-1",
 				"bind: iron-2 is failed: verify-mismatch"},
 		},
