@@ -58,7 +58,7 @@ func (f *natsFlags) topic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "nats",
 		Short: "How the verbs reach the service over NATS",
-		Long: `Every verb but serve, config, schema and version asks the service over NATS. These flags say how; each has an
+		Long: `Every verb but serve, lab, config, schema and version asks the service over NATS. These flags say how; each has an
 environment variable, so that a shell can be set up once. The secrets themselves are never on the command line.
 
 ` + b.String() + `

@@ -43,7 +43,7 @@ Exit codes: 0 every table is as it should be, 1 something is not: it says which 
 		Example: `  switchbind lab
   switchbind lab --keep      # leave it running, to play with
   switchbind lab --json | jq '.tables[-1].rows[] | {machine, reaches}'`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if asJSON {
 				if cmd.Flags().Changed("output") && a.output != "json" {

@@ -103,7 +103,7 @@ func (a *app) command() *cobra.Command {
 		Long: `switchbind makes physical switch ports what a network controller says they should be, proves it by
 reading the switch back, and says so.
 
-` + "`switchbind serve`" + ` is the service. The other verbs ask it, over NATS.
+` + "`switchbind serve`" + ` is the service. The other verbs ask it, over NATS. ` + "`switchbind lab`" + ` shows it all at work.
 
 ` + exitHelp,
 		SilenceErrors: true,
