@@ -38,6 +38,8 @@ type ConnectOptions struct {
 	Timeout time.Duration
 	// OnStatus, where set, is told when the connection breaks (with the reason) and when it is back (nil).
 	OnStatus func(error)
+	// OnError, where set, is told what goes wrong beside that: a permission that is missing, a subscription that is too slow.
+	OnError func(error)
 }
 
 // ConnectTLS says how to encrypt the connection and whom to believe. TLS is used when the URL says so, or when any field is set.
@@ -58,7 +60,7 @@ func (e *OldServerError) Error() string {
 	return fmt.Sprintf("the NATS server is version %s, switchbind needs %s or later (pinned consumers)", e.Version, MinServerVersion)
 }
 
-// Connect connects and makes sure that the server is new enough. Neither its errors nor OnStatus ever tell a secret.
+// Connect connects and makes sure that the server is new enough. Neither its errors nor the callbacks ever tell a secret.
 func Connect(ctx context.Context, o ConnectOptions) (*nats.Conn, error) {
 	if len(o.URLs) == 0 {
 		return nil, errors.New("NATS: no URL to connect to")
@@ -129,6 +131,12 @@ func natsOptions(o ConnectOptions) ([]nats.Option, error) {
 		nats.IgnoreAuthErrorAbort(), // credentials that are rotated come back
 		nats.PingInterval(10 * time.Second),
 		nats.MaxPingsOutstanding(2),
+		// Without a handler the library writes to standard error.
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			if o.OnError != nil {
+				o.OnError(scrub(err, o))
+			}
+		}),
 	}
 	if o.OnStatus != nil {
 		opts = append(opts,

@@ -14,8 +14,9 @@ type Core interface {
 	// [*portbinding.InvalidError], for a message that can never be taken (it goes to the dead letters); or any other error,
 	// after which the message is to be delivered again.
 	Accept(ctx context.Context, messages []portbinding.Message) []error
-	// Reject answers a binding that could not even be decoded, where its source and port are known, with a refusal.
-	Reject(ctx context.Context, source, portID string, err *portbinding.InvalidError) error
+	// Reject answers with a refusal a binding that breaks the contract. Of the message only its source, its port and, where it is
+	// known, the request id, revision and digest that are answered need be set.
+	Reject(ctx context.Context, m portbinding.Message, err *portbinding.InvalidError) error
 	// Wake tells the worker of a switch that there may be work. It returns at once. fence is asked before each write.
 	Wake(switchName string, fence portbinding.Fence)
 	// Disown tells the worker of a switch that another process owns it from now on.

@@ -239,7 +239,7 @@ func (in *inbox) refuse(ctx context.Context, a *arrival) {
 		return
 	}
 	if a.port != "" {
-		if err := in.core.Reject(ctx, a.source, a.port, a.invalid); err != nil {
+		if err := in.core.Reject(ctx, a.rejected(), a.invalid); err != nil {
 			log.Warn().Err(err).Msg("a refused binding could not be answered; it is delivered again")
 			in.again(a)
 			return
@@ -247,6 +247,19 @@ func (in *inbox) refuse(ctx context.Context, a *arrival) {
 	}
 	log.Warn().Str("pointer", a.invalid.Pointer).Str("problem", a.invalid.Problem).Msg("refused a binding that breaks the contract")
 	in.settle(a, a.msg.TermWithReason("breaks the contract"))
+}
+
+// rejected is what is known of a message that is refused. One that could not be decoded still carries its id as the Nats-Msg-Id, by
+// which a person who waits knows the answer.
+func (a *arrival) rejected() portbinding.Message {
+	if a.message.Source != "" {
+		return a.message
+	}
+	m := portbinding.Message{Source: a.source, Binding: portbinding.Binding{PortID: a.port}}
+	if m.Manual() {
+		m.RequestID = a.msg.Headers().Get(nats.MsgIdHdr)
+	}
+	return m
 }
 
 // again asks for another delivery, later each time.

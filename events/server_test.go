@@ -132,13 +132,13 @@ func (c *fakeCore) Accept(_ context.Context, messages []portbinding.Message) []e
 	return errs
 }
 
-func (c *fakeCore) Reject(_ context.Context, source, portID string, err *portbinding.InvalidError) error {
+func (c *fakeCore) Reject(_ context.Context, m portbinding.Message, err *portbinding.InvalidError) error {
 	if c.reject != nil {
-		if err := c.reject(source, portID, err); err != nil {
+		if err := c.reject(m.Source, m.Binding.PortID, err); err != nil {
 			return err
 		}
 	}
-	c.rejected <- source + " " + portID + " " + err.Error()
+	c.rejected <- m.Source + " " + m.Binding.PortID + " " + err.Error()
 	return nil
 }
 

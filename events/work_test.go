@@ -202,6 +202,12 @@ func TestAnOwnerThatIsCutOffFindsItsFenceShut(t *testing.T) {
 	if err := askFence(t, next.fence); err != nil {
 		t.Error(err)
 	}
+	drain(coreA.woken) // from before
+	drain(coreB.woken)
+	if err := a.Signals().Dirty(t.Context(), "leaf1"); err != nil {
+		t.Fatal(err)
+	}
+	within(t, "wake of the new owner", coreB.woken)
 	if _, n := drain(coreA.woken); n != 0 {
 		t.Error("the first was woken after it lost the switch")
 	}
@@ -217,10 +223,15 @@ func TestGivingUpASwitchLetsTheNextOneTakeIt(t *testing.T) {
 	within(t, "wake of the first", coreA.woken)
 	serve(t, b, coreB, "leaf1")
 	stopA()
+	released := time.Now()
 	if err := a.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	next := within(t, "wake of the second", coreB.woken)
+	// The server gives it away at once, but the second cannot know that the first went in order.
+	if took := time.Since(released); took < config.PinnedTTL || took > 2*config.PinnedTTL {
+		t.Errorf("the second was woken %v after the first gave the switch up, want one lifetime of %v", took, config.PinnedTTL)
+	}
 	if err := askFence(t, next.fence); err != nil {
 		t.Error(err)
 	}

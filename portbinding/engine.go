@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,6 +24,9 @@ type Options struct {
 	Env       switchdrivers.Environment
 	// DryRun does everything but write to switches.
 	DryRun bool
+	// AcceptLosses lets a start go on although the configuration would cut off bindings that are in force. Without it such a start
+	// is refused: a slip in the configuration must not unbind a rack.
+	AcceptLosses bool
 	// Snapshot limits what a snapshot may remove without being asked again.
 	Snapshot SnapshotPolicy
 	// Retention is how long an entry that was deleted and verified out is remembered, so that a late message about it is known to
@@ -99,6 +101,13 @@ func (e *Engine) Start(ctx context.Context) error {
 		e.startWorker(name)
 	}
 	e.mu.Unlock()
+	if faults := e.losses(e.book.inv); len(faults) > 0 {
+		if !e.opt.AcceptLosses {
+			e.stop()
+			return &LossError{faults}
+		}
+		e.log.Warn().Strs("losses", faults).Msg("the configuration cuts off bindings that were in force")
+	}
 	if len(entries) == 0 && len(records) == 0 {
 		if err := e.gateNewLedger(ctx); err != nil {
 			return err
@@ -390,152 +399,8 @@ func (e *Engine) settle(entry *Entry, inv *switchdrivers.Inventory, now time.Tim
 }
 
 // Reject answers a binding that could not even be decoded.
-func (e *Engine) Reject(ctx context.Context, source, portID string, fault *InvalidError) error {
-	return e.opt.Outbox.Results(ctx, Result{PortID: portID, Source: source, Status: StatusRefused, Reason: ReasonInvalidEvent,
+func (e *Engine) Reject(ctx context.Context, m Message, fault *InvalidError) error {
+	return e.opt.Outbox.Results(ctx, Result{PortID: m.Binding.PortID, Source: m.Source, RequestID: m.RequestID,
+		Revision: m.Binding.Revision, Digest: m.Binding.Digest, Status: StatusRefused, Reason: ReasonInvalidEvent,
 		Message: fault.Error(), Links: []LinkResult{}})
-}
-
-// SetInventory puts a new configuration in force without dropping work. It is refused, and the old one stays, when a switch that
-// still holds something would go, or when a binding that is in force could not be any more.
-func (e *Engine) SetInventory(ctx context.Context, inv *switchdrivers.Inventory) error {
-	e.write.Lock()
-	defer e.write.Unlock()
-	if faults := e.losses(inv); len(faults) > 0 {
-		return fmt.Errorf("the new configuration is refused:\n%s", strings.Join(faults, "\n"))
-	}
-	e.mu.Lock()
-	old := e.book.inv
-	e.book.inv = inv
-	e.book.reindex()
-	e.mu.Unlock()
-	t := e.resettle(inv)
-	t.mark(nameSet(inv.Names()))
-	e.mu.Lock()
-	for _, name := range old.Names() {
-		if inv.Switch(name) == nil {
-			e.workers[name].quit()
-			delete(e.workers, name)
-		}
-	}
-	for _, name := range inv.Names() {
-		switch {
-		case old.Switch(name) == nil:
-			e.startWorker(name)
-		default:
-			e.workers[name].reconfigure()
-		}
-	}
-	e.mu.Unlock()
-	_, err := e.commit(ctx, t)
-	return err
-}
-
-// losses lists what a new inventory would cut off.
-func (e *Engine) losses(inv *switchdrivers.Inventory) []string {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	var faults []string
-	for _, name := range e.book.inv.Names() {
-		if held := len(e.book.on[name]); inv.Switch(name) == nil && held > 0 && !e.book.retired(name) {
-			faults = append(faults, fmt.Sprintf("switch %s is taken out but %d bindings still hold ports there: unbind them, or run `switchbind forget %s --because TEXT`",
-				name, held, name))
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(e.book.entries)) {
-		entry := e.book.entries[id]
-		layer := entry.Effective()
-		if layer == nil || entry.Answer.Status != StatusBound {
-			continue
-		}
-		_, no := resolve(layer.Binding, inv)
-		if no != nil && !(inv.Switch(no.at.sw) == nil && e.anyRetired(entry)) {
-			faults = append(faults, fmt.Sprintf("port %s is bound and would be refused (%s: %s): unbind it first", id, no.reason, no.message))
-		}
-	}
-	return faults
-}
-
-func (e *Engine) anyRetired(entry *Entry) bool {
-	return slices.ContainsFunc(entry.Claims, func(c Claim) bool { return e.book.retired(c.Switch) })
-}
-
-// resettle works out every entry's claims anew after the inventory changed and returns what follows.
-func (e *Engine) resettle(inv *switchdrivers.Inventory) transaction {
-	var t transaction
-	e.mu.RLock()
-	ids := slices.Sorted(maps.Keys(e.book.entries))
-	e.mu.RUnlock()
-	for _, id := range ids {
-		e.mu.RLock()
-		cur := e.book.entries[id]
-		e.mu.RUnlock()
-		layer := cur.Effective()
-		if layer == nil {
-			continue
-		}
-		claims, no := resolve(layer.Binding, inv)
-		refusedBefore := cur.Answer.Status == StatusRefused
-		if sameClaims(cur.Claims, claims) && refusedBefore == (no != nil) {
-			continue
-		}
-		next := cur.clone()
-		e.adopt(next, changed, &t)
-		t.entries = append(t.entries, next)
-	}
-	return t
-}
-
-func sameClaims(claims []Claim, attachments []attachment) bool {
-	return slices.EqualFunc(claims, attachments, func(c Claim, a attachment) bool {
-		return c.Switch == a.at.sw && c.Port == a.at.port && slices.EqualFunc(c.VLANs, a.vlans, HeldVLAN.is)
-	})
-}
-
-func nameSet(names []string) map[string]bool {
-	out := map[string]bool{}
-	for _, n := range names {
-		out[n] = true
-	}
-	return out
-}
-
-// janitor forgets entries whose tombstones have outlived every message about them.
-func (e *Engine) janitor() {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		select {
-		case <-e.ctx.Done():
-			return
-		case <-tick.C:
-			if err := e.forgetOld(e.ctx, time.Now()); err != nil {
-				e.log.Warn().Err(err).Msg("old entries could not be removed from the ledger")
-			}
-		}
-	}
-}
-
-func (e *Engine) forgetOld(ctx context.Context, now time.Time) error {
-	e.write.Lock()
-	defer e.write.Unlock()
-	var old []string
-	e.mu.RLock()
-	for id, entry := range e.book.entries {
-		if entry.Finished && entry.Answer.Status == StatusReleased && now.Sub(entry.Updated) > e.opt.Retention {
-			old = append(old, id)
-		}
-	}
-	e.mu.RUnlock()
-	if len(old) == 0 {
-		return nil
-	}
-	if err := e.opt.Ledger.Remove(ctx, old...); err != nil {
-		return err
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, id := range old {
-		e.book.remove(id)
-	}
-	return nil
 }

@@ -1,6 +1,9 @@
 package portbinding
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // InvalidError says that a message or request breaks the contract. Nothing changes until it is sent again, corrected.
 type InvalidError struct {
@@ -28,4 +31,13 @@ func (e *UnknownError) Error() string {
 		text += ": " + e.Hint
 	}
 	return text
+}
+
+// LossError says that a configuration was not put in force because it would cut off what is bound.
+type LossError struct {
+	Losses []string // each with what to do about it
+}
+
+func (e *LossError) Error() string {
+	return "the configuration would cut off what is bound:\n" + strings.Join(e.Losses, "\n")
 }

@@ -10,8 +10,15 @@ import (
 	"github.com/switchbind/switchbind/switchdrivers"
 )
 
+// catchUp waits until what was published is in the book as well: who has seen a result, and asks, must not be told of before.
+func (e *Engine) catchUp() {
+	e.write.Lock()
+	defer e.write.Unlock()
+}
+
 // List tells the bindings that match a filter, by port id.
 func (e *Engine) List(_ context.Context, f ListFilter) ([]BindingView, error) {
+	e.catchUp()
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	out := []BindingView{}
@@ -33,6 +40,7 @@ func (e *Engine) List(_ context.Context, f ListFilter) ([]BindingView, error) {
 
 // Show tells all about one port. An unambiguous beginning of a port id will do.
 func (e *Engine) Show(_ context.Context, portID string) (BindingView, error) {
+	e.catchUp()
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	entry := e.book.entries[portID]

@@ -239,6 +239,14 @@ func TestManualLayer(t *testing.T) {
 		if err != nil || !v.Overridden || v.Controller == nil || v.Controller.Segments[0].SegmentationID != 110 {
 			t.Errorf("show: overridden %v, controller %+v, %v", v.Overridden, v.Controller, err)
 		}
+		if err := s.engine.Rebind(t.Context(), RebindRequest{PortID: port(1), DropManual: true}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(110))
+		wantPort(t, s, "leaf1", "Ethernet2", switchdrivers.Idle())
+		s.deliver("cli-alice", manual)
+		synctest.Wait()
 		// A newer revision that wants the same does not end it; a different wish does.
 		s.send(at(2, bound(1, 110, "leaf1/Ethernet1")))
 		synctest.Wait()
@@ -299,5 +307,22 @@ func TestNothingIsTakenThatTheLedgerCannotKeep(t *testing.T) {
 		s.send(b)
 		synctest.Wait()
 		wantStatuses(t, s, 1, "bound")
+	})
+}
+
+// Whoever sent a message that breaks the contract learns so, by the id they wait for.
+func TestRejectionEchoesWhatItAnswers(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		s.start()
+		defer s.stop()
+		m := Message{Source: "cli-alice", RequestID: "r1", Binding: Binding{PortID: port(1), Revision: 7, Digest: "d"}}
+		if err := s.engine.Reject(t.Context(), m, &InvalidError{"/data/state", "unknown"}); err != nil {
+			t.Fatal(err)
+		}
+		r := s.outbox.last(port(1))
+		if r.Status != StatusRefused || r.Reason != ReasonInvalidEvent || r.RequestID != "r1" || r.Revision != 7 || r.Digest != "d" || r.Source != "cli-alice" {
+			t.Errorf("got %+v", r)
+		}
 	})
 }

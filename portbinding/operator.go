@@ -59,6 +59,12 @@ func (e *Engine) Rebind(ctx context.Context, r RebindRequest) error {
 	}
 	next := cur.clone()
 	next.RequestID = r.RequestID
+	if r.DropManual {
+		if next.Manual == nil || next.Controller == nil {
+			return &InvalidError{"/drop_manual", "nothing was changed by hand over what a controller wants"}
+		}
+		next.Manual = nil
+	}
 	var t transaction
 	e.adopt(next, changed, &t)
 	t.entries = append(t.entries, next)
@@ -220,6 +226,10 @@ func (e *Engine) Forget(ctx context.Context, r OperatorRequest) (OperatorReport,
 		for _, c := range cur.Claims {
 			if c.Switch == r.Switch && (port == "" || c.Port == port) {
 				out.Held = append(out.Held, id)
+				if port == "" && len(c.VLANs) > 0 {
+					// When the switch then leaves the configuration, nobody keeps track of these either.
+					out.Exposed = append(out.Exposed, Hold{Switch: c.Switch, Port: c.Port, VLANs: c.VLANs, Since: c.Since})
+				}
 			}
 		}
 		if len(next.Leaving) == len(cur.Leaving) {

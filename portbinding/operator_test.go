@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/rs/zerolog"
 
 	"github.com/switchbind/switchbind/switchdrivers"
 )
@@ -115,6 +116,22 @@ func TestConfigurationThatCutsOffABoundPortIsRefused(t *testing.T) {
 		}
 		synctest.Wait()
 		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(110))
+
+		// Nor does a start with it unbind anything, unless it is told to.
+		s.stop()
+		opt := s.opt
+		opt.Inventory, opt.Ledger, opt.Outbox, opt.Signals, opt.Log = s.inventory(), s.ledger, s.outbox, s, zerolog.Nop()
+		refused, _ := New(opt)
+		var loss *LossError
+		if err := refused.Start(background); !errors.As(err, &loss) {
+			t.Errorf("the start went on: %v", err)
+		}
+		refused.Close()
+		s.opt.AcceptLosses = true
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Idle())
 	})
 }
 

@@ -195,7 +195,7 @@ func describe(b Binding) string {
 	if network == "" {
 		network = b.Network.ID
 	}
-	return describePrefix + plain(b.PortID, 36) + " " + plain(network, 20)
+	return strings.TrimSpace(describePrefix + plain(b.PortID, 36) + " " + plain(network, 20))
 }
 
 // vlanName is the name that a VLAN is created with: the operator's format, in characters and a length that every NOS takes.

@@ -88,6 +88,8 @@ type RebindRequest struct {
 	PortID    string `json:"port_id"`
 	RequestID string `json:"request_id"` // echoed by the result it causes
 	By        string `json:"by,omitempty"`
+	// DropManual gives up what was changed by hand: what the controller wants is in force again.
+	DropManual bool `json:"drop_manual,omitempty"`
 }
 
 // OperatorRequest is a person's decision about a switch or one of its ports.

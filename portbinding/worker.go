@@ -2,9 +2,7 @@ package portbinding
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"maps"
 	"sync"
 	"time"
 
@@ -37,15 +35,6 @@ type worker struct {
 	saveAt  time.Time
 	pollAt  time.Time
 	usedAt  time.Time
-}
-
-// trouble is a port that the switch refused to change, or that reads back wrong.
-type trouble struct {
-	want    switchdrivers.Port
-	err     error
-	refused bool
-	until   time.Time // when it is tried again; zero when that is now
-	times   int
 }
 
 // health is what others may see of a worker.
@@ -375,55 +364,6 @@ func (w *worker) conclude(ctx context.Context, g *goal, p plan, actual switchdri
 	return nil
 }
 
-// retryMismatches makes sure that a port that was accepted but reads back wrong is tried again, at a growing distance.
-func (w *worker) retryMismatches(outcomes map[string]outcome, g *goal) {
-	for name, o := range outcomes {
-		if o.reason != ReasonMismatch || g.sw.Drift == "report" && g.ports[name].settled() {
-			if o.ok() {
-				delete(w.refused, name)
-			}
-			continue
-		}
-		r := w.refused[name]
-		if !r.until.IsZero() && time.Now().Before(r.until) {
-			continue
-		}
-		times := r.times + 1
-		w.refused[name] = trouble{want: g.ports[name].want, err: errors.New(o.message), times: times,
-			until: time.Now().Add(min(w.circuit.pace.First<<min(times, 20), w.circuit.pace.Most))}
-	}
-}
-
-// setAside remembers the ports that the switch refused.
-func (w *worker) setAside(g *goal, refused map[string]error) {
-	for name, err := range refused {
-		pg := g.ports[name]
-		if pg == nil {
-			continue
-		}
-		r := trouble{want: pg.want, err: err, refused: true, times: w.refused[name].times + 1}
-		r.until = time.Now().Add(min(30*w.circuit.pace.First<<min(r.times-1, 16), w.circuit.pace.Most))
-		w.refused[name] = r
-		w.log.Warn().Str("switch_port", name).Err(err).Time("retry_at", r.until).Msg("switch refused a port; the rest goes on")
-	}
-}
-
-// aside is the plan's view of what was refused: ports whose retry is not due yet.
-func (w *worker) aside(g *goal) aside {
-	out := aside{}
-	for name, r := range w.refused {
-		pg := g.ports[name]
-		if pg == nil {
-			delete(w.refused, name)
-			continue
-		}
-		if r.refused && !r.until.IsZero() && r.want.SameForwarding(pg.want) {
-			out[name] = r.want
-		}
-	}
-	return out
-}
-
 // save makes the running configuration survive a reload, once the switch has been quiet for a while.
 func (w *worker) save(ctx context.Context, fence Fence) {
 	w.saveAt = time.Time{}
@@ -538,27 +478,4 @@ func (w *worker) show(state, message string, retryAt time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.view.state, w.view.message, w.view.retryAt = state, message, retryAt
-}
-
-// tellDrift publishes what somebody changed behind our back, once.
-func (w *worker) tellDrift(ctx context.Context, g *goal, ports []PortDrift) {
-	now := map[string]string{}
-	var news []PortDrift
-	for _, d := range ports {
-		text := d.Actual.String()
-		now[d.Port] = text
-		if w.drifted[d.Port] != text {
-			news = append(news, d)
-			w.log.Warn().Str("switch_port", d.Port).Str("port", d.PortID).Stringer("desired", d.Desired).Stringer("actual", d.Actual).
-				Bool("repair", g.sw.Drift != "report").Msg("drift: the switch was changed by somebody else")
-		}
-	}
-	w.drifted = maps.Clone(now)
-	if len(news) == 0 {
-		return
-	}
-	drift := Drift{Switch: w.name, Found: time.Now().UTC(), Repaired: g.sw.Drift != "report" && !w.engine.opt.DryRun, Ports: news}
-	if err := w.engine.opt.Outbox.Drift(ctx, drift); err != nil {
-		w.log.Warn().Err(err).Msg("drift could not be published")
-	}
 }

@@ -124,6 +124,6 @@ func resultTable(p *page, r portbinding.Result) {
 		p.line("%s", text)
 	}
 	if len(r.Links) > 0 {
-		linkTable(p, r.Links)
+		linkTable(p, r.Links, r.Message)
 	}
 }

@@ -28,7 +28,8 @@ func (f *natsFlags) add(flags *pflag.FlagSet) {
 	}{
 		{&f.url, "nats", "SWITCHBIND_NATS_URL", "nats://" + events.DefaultListen, "NATS server"},
 		{&f.prefix, "prefix", "SWITCHBIND_PREFIX", events.DefaultPrefix, "what subjects begin with"},
-		{&f.user, "nats-user", "SWITCHBIND_NATS_USER", "", "NATS user; the password is in --nats-password-file or $SWITCHBIND_NATS_PASSWORD"},
+		{&f.user, "nats-user", "SWITCHBIND_NATS_USER", "",
+			"NATS user; the password is in --nats-password-file or $SWITCHBIND_NATS_PASSWORD"},
 		{&f.passwordFile, "nats-password-file", "SWITCHBIND_NATS_PASSWORD_FILE", "", "file with the NATS password"},
 		{&f.tokenFile, "nats-token-file", "SWITCHBIND_NATS_TOKEN_FILE", "", "file with the NATS token; or $SWITCHBIND_NATS_TOKEN"},
 		{&f.credsFile, "nats-creds", "SWITCHBIND_NATS_CREDS", "", "NATS creds file (JWT)"},
@@ -57,7 +58,7 @@ func (f *natsFlags) topic() *cobra.Command {
 	return &cobra.Command{
 		Use:   "nats",
 		Short: "How the verbs reach the service over NATS",
-		Long: `Every verb but serve, config, schema and version asks the service over NATS. These flags say how; each has an
+		Long: `Every verb but serve, lab, config, schema and version asks the service over NATS. These flags say how; each has an
 environment variable, so that a shell can be set up once. The secrets themselves are never on the command line.
 
 ` + b.String() + `

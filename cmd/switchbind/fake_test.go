@@ -86,6 +86,12 @@ func (f *fakeCore) tell(ctx context.Context, m portbinding.Message, requestID st
 	for i := range results {
 		results[i].Source, results[i].RequestID = m.Source, requestID
 	}
+	if links := m.Binding.Profile.Links; len(links) > 0 && links[0].PortID == "Ethernet8" { // a late answer to somebody else comes first
+		late := results[0]
+		late.Source, late.RequestID, late.Revision, late.Digest = "neutron-RegionOne", "", 3, "late"
+		late.Status, late.Reason, late.Message = portbinding.StatusRefused, portbinding.ReasonUnsupported, "too late"
+		results = append([]portbinding.Result{late}, results...)
+	}
 	return f.outbox.Results(ctx, results...)
 }
 
@@ -101,7 +107,7 @@ func (f *fakeCore) log() []string {
 	return slices.Clone(f.requests)
 }
 
-func (f *fakeCore) Reject(context.Context, string, string, *portbinding.InvalidError) error {
+func (f *fakeCore) Reject(context.Context, portbinding.Message, *portbinding.InvalidError) error {
 	return nil
 }
 func (f *fakeCore) Wake(string, portbinding.Fence) {}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -21,6 +22,7 @@ recent copy somewhere else. It holds no secrets.`,
 		Example: `  switchbind ledger export ledger-$(date +%F).json`,
 		Args:    oneArgAtMost,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			a.timeout = cmp.Or(a.timeout, switchTime) // a large ledger takes its time
 			ledger, err := ask(a, cmd.Context(), func(ctx context.Context, c *events.Client) (portbinding.LedgerExport, error) {
 				return c.Export(ctx)
 			})
@@ -37,7 +39,8 @@ recent copy somewhere else. It holds no secrets.`,
 			if err := writeFile(args[0], text.Bytes()); err != nil {
 				return err
 			}
-			a.progress("%s and %s written to %s", plural(len(ledger.Entries), "binding"), plural(len(ledger.Switches), "switch record"), args[0])
+			a.progress("%s and %s written to %s", plural(len(ledger.Entries), "binding"),
+				plural(len(ledger.Switches), "switch record"), args[0])
 			return nil
 		},
 	}
@@ -68,6 +71,7 @@ file says.`,
 					return err
 				}
 			}
+			a.timeout = cmp.Or(a.timeout, switchTime)
 			report, err := ask(a, cmd.Context(), func(ctx context.Context, c *events.Client) (portbinding.OperatorReport, error) {
 				return c.Import(ctx, ledger, person())
 			})

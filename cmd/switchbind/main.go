@@ -6,6 +6,8 @@
 //	switchbind bind, unbind, rebind ── events ──> NATS ──> switchbind serve ──> switches
 //	switchbind list, show, plan, ... ─ requests ─> NATS ─────────┘
 //
+// A third way to run it needs neither: `switchbind lab` is both programs, virtual switches and servers in one process.
+//
 // One file per verb. What verbs share: root.go (flags, exit codes), client.go (the connection), output.go (table, JSON, YAML),
 // await.go (waiting for a result), manual.go (bindings by hand). serve.go puts the service together, in one function.
 package main

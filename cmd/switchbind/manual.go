@@ -30,7 +30,8 @@ func (w *wish) addMove(flags *pflag.FlagSet) {
 	flags.StringVar(&w.segment, "segment", "", "the VLAN to join, as PHYSICAL_NETWORK:VLAN")
 	flags.StringVar(&w.network, "network", "", "network id; two networks never share a VLAN (default: made from the segment)")
 	flags.StringArrayVar(&w.links, "link", nil, "switch port, as SWITCH/PORT; repeat it for a LAG")
-	flags.StringArrayVar(&w.trunk, "trunk-vlan", nil, "also carry these VLANs of the physical network tagged, as 201,210-212 or VLAN=NETWORK")
+	flags.StringArrayVar(&w.trunk, "trunk-vlan", nil,
+		"also carry these VLANs of the physical network tagged, as 201,210-212 or VLAN=NETWORK")
 }
 
 // given reports whether any flag that says what to bind was used.

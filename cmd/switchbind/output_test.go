@@ -78,9 +78,10 @@ VNIC type   baremetal
 verified    5m ago
 changed     now
 
-SWITCH  PORT       STATUS  READ BACK                    WHY
+SWITCH  PORT       STATUS  READ BACK                    REASON
 leaf1   Ethernet1  bound   trunk native 110 tagged 201
-leaf2   Ethernet1  failed  -                            unreachable: no route?
+leaf2   Ethernet1  failed  -                            unreachable
+leaf2/Ethernet1: no route?
 
 not yet verified out of:
   leaf3/Ethernet9: VLAN 300 of physnet1 (network n)

@@ -61,7 +61,7 @@ switches:
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	a := &app{errOut: s.log, makeEngine: newEngine}
-	go func() { s.done <- a.serve(ctx, s.file, dryRun) }()
+	go func() { s.done <- a.serve(ctx, s.file, manner{dryRun: dryRun}) }()
 	t.Cleanup(func() {
 		cancel()
 		select {

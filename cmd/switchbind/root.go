@@ -103,7 +103,7 @@ func (a *app) command() *cobra.Command {
 		Long: `switchbind makes physical switch ports what a network controller says they should be, proves it by
 reading the switch back, and says so.
 
-` + "`switchbind serve`" + ` is the service. The other verbs ask it, over NATS.
+` + "`switchbind serve`" + ` is the service. The other verbs ask it, over NATS. ` + "`switchbind lab`" + ` shows it all at work.
 
 ` + exitHelp,
 		SilenceErrors: true,
@@ -126,12 +126,13 @@ reading the switch back, and says so.
 	a.nats.add(flags)
 	flags.StringVarP(&a.output, "output", "o", "table", "table, json or yaml")
 	flags.DurationVar(&a.timeout, "timeout", 0, "how long to wait (default 10s for an answer, 2m for a switch)")
-	root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp))
+	formats := cobra.FixedCompletions([]string{"table", "json", "yaml"}, cobra.ShellCompDirectiveNoFileComp)
+	root.RegisterFlagCompletionFunc("output", formats)
 	root.AddCommand(
 		a.serveCommand(), a.bindCommand(), a.unbindCommand(), a.rebindCommand(), a.listCommand(), a.showCommand(),
 		a.switchesCommand(), a.planCommand(), a.reconcileCommand(), a.forgetCommand(), a.releaseCommand(), a.pauseCommand(),
 		a.resumeCommand(), a.snapshotCommand(), a.ledgerCommand(), a.configCommand(), a.schemaCommand(), a.versionCommand(),
-		a.nats.topic(),
+		a.labCommand(), a.nats.topic(),
 	)
 	return root
 }

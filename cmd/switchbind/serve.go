@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 
 func (a *app) serveCommand() *cobra.Command {
 	var file string
-	var dryRun bool
+	var how manner
 	c := &cobra.Command{
 		Use:   "serve --config FILE",
 		Short: "Run the service",
@@ -40,17 +41,18 @@ published and shown by ` + "`switchbind plan`" + `.`,
 			if file == "" {
 				return usagef("which configuration? Give --config FILE; `switchbind help config` shows what belongs into it")
 			}
-			return a.serve(cmd.Context(), file, dryRun)
+			return a.serve(cmd.Context(), file, how)
 		},
 	}
 	c.Flags().StringVar(&file, "config", os.Getenv("SWITCHBIND_CONFIG"), "configuration file [$SWITCHBIND_CONFIG]")
-	c.Flags().BoolVar(&dryRun, "dry-run", false, "never write to a switch")
+	c.Flags().BoolVar(&how.dryRun, "dry-run", false, "never write to a switch")
+	c.Flags().BoolVar(&how.acceptLosses, "accept-losses", false, "start although the configuration cuts off what is bound; it is unbound")
 	c.MarkFlagFilename("config", "yaml", "yml")
 	return c
 }
 
 // serve runs the service until ctx ends.
-func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
+func (a *app) serve(ctx context.Context, file string, how manner) error {
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from the first moment: an early SIGHUP must not be the end
 	defer signal.Stop(hangup)
@@ -63,14 +65,14 @@ func (a *app) serve(ctx context.Context, file string, dryRun bool) error {
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
 	}
-	s, err := start(ctx, c, inventory, a.makeEngine, dryRun, log)
+	s, err := start(ctx, c, inventory, a.makeEngine, how, log)
 	switch {
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return nil // stopped before it was ready
 	case err != nil:
 		return err
 	}
-	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", dryRun).Str("version", thisBuild().Version).
+	log.Info().Str("nats", s.where).Strs("switches", inventory.Names()).Bool("dry_run", how.dryRun).Str("version", thisBuild().Version).
 		Msg("ready")
 	for {
 		select {
@@ -93,6 +95,7 @@ type service struct {
 	config *config.Config
 	log    zerolog.Logger
 	where  string // the NATS server, for the log
+	url    string // the same, for clients; "" where only this process reaches it
 
 	engine  engine
 	bus     *events.Bus
@@ -107,7 +110,7 @@ type service struct {
 //
 // The ledger is read before the first message is; nothing is consumed before the engine knows all that was known when it last
 // stopped. After an error nothing runs.
-func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, dryRun bool,
+func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inventory, makeEngine engineMaker, how manner,
 	log zerolog.Logger) (_ *service, err error) {
 	s := &service{config: c, log: log, failed: make(chan error, 1)}
 	defer func() {
@@ -128,7 +131,7 @@ func start(ctx context.Context, c *config.Config, inventory *switchdrivers.Inven
 	if log.GetLevel() <= zerolog.DebugLevel {
 		env.Trace = func(direction, text string) { log.Debug().Str("direction", direction).Str("text", text).Msg("switch") }
 	}
-	if s.engine, err = makeEngine(inventory, s.bus, env, c.Snapshot, dryRun, log); err != nil {
+	if s.engine, err = makeEngine(inventory, s.bus, env, c.Snapshot, how, log); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, func() {
@@ -169,14 +172,15 @@ func (s *service) connect(ctx context.Context) (conn *nats.Conn, embedded bool, 
 			return nil, false, err
 		}
 		s.closers = append(s.closers, server.Shutdown)
-		s.where = "embedded, " + or(server.URL())
+		s.url = server.URL()
+		s.where = "embedded, " + or(s.url)
 		if conn, err = server.Connect(ctx, "switchbind"); err != nil {
 			return nil, false, err
 		}
 		s.closers = append(s.closers, conn.Close)
 		return conn, true, nil
 	}
-	s.where = n.URL
+	s.where, s.url = n.URL, n.URL
 	options := events.ConnectOptions{URLs: splitURLs(n.URL), Name: "switchbind", Username: n.User, Password: password, Token: token,
 		CredsFile: n.CredsFile, NkeyFile: n.NKeyFile, OnStatus: s.connectionChanged,
 		TLS: events.ConnectTLS{CAFile: n.TLS.CA, CertFile: n.TLS.Cert, KeyFile: n.TLS.Key, ServerName: n.TLS.ServerName}}
@@ -267,12 +271,12 @@ func (s *service) reload(ctx context.Context, file string) {
 	for _, warning := range c.Warnings {
 		s.log.Warn().Msg(warning)
 	}
-	if c.NATS != s.config.NATS || c.Embedded != s.config.Embedded || c.Log != s.config.Log || !sameSnapshot(c.Snapshot, s.config.Snapshot) {
+	if old := s.config; c.NATS != old.NATS || c.Embedded != old.Embedded || c.Log != old.Log || !sameSnapshot(c.Snapshot, old.Snapshot) {
 		s.log.Warn().Msg("changes of nats, embedded, log and snapshot take effect at the next restart")
 	}
 	s.log.Info().Strs("switches", inventory.Names()).Msg("configuration reloaded")
 }
 
 func sameSnapshot(a, b config.Snapshot) bool {
-	return a.RemoveAtMost == b.RemoveAtMost && a.RemoveShareAtMost == b.RemoveShareAtMost && fmt.Sprint(a.Sources) == fmt.Sprint(b.Sources)
+	return a.RemoveAtMost == b.RemoveAtMost && a.RemoveShareAtMost == b.RemoveShareAtMost && slices.Equal(a.Sources, b.Sources)
 }

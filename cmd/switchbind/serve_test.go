@@ -91,12 +91,12 @@ func startServing(t *testing.T, text string, dryRun bool) *serving {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	a := &app{errOut: s.log, makeEngine: func(_ *switchdrivers.Inventory, bus *events.Bus, env switchdrivers.Environment, _ config.Snapshot,
-		dry bool, _ zerolog.Logger) (engine, error) {
+		how manner, _ zerolog.Logger) (engine, error) {
 		s.core.outbox, s.env = bus.Outbox(), env
-		s.core.asked("engine dry run %t", dry)
+		s.core.asked("engine dry run %t", how.dryRun)
 		return s.core, nil
 	}}
-	go func() { s.done <- a.serve(ctx, s.file, dryRun) }()
+	go func() { s.done <- a.serve(ctx, s.file, manner{dryRun: dryRun}) }()
 	t.Cleanup(func() { cancel() })
 	s.log.await(t, `"message":"ready"`)
 	return s
@@ -173,7 +173,7 @@ func TestTwoServicesDoNotShareADirectory(t *testing.T) {
 	a := &app{errOut: &logBuffer{changed: make(chan struct{}, 1)}, makeEngine: newEngine}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := a.serve(ctx, s.file, false); err == nil || !strings.Contains(err.Error(), "used by another process") {
+	if err := a.serve(ctx, s.file, manner{}); err == nil || !strings.Contains(err.Error(), "used by another process") {
 		t.Errorf("got %v", err)
 	}
 }

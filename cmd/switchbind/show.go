@@ -81,7 +81,7 @@ func bindingDetails(p *page, v portbinding.BindingView, now time.Time) {
 	p.line("changed     %s", ago(&v.Updated, now))
 	if len(v.Links) > 0 {
 		p.line("")
-		linkTable(p, v.Links)
+		linkTable(p, v.Links, v.Message)
 	}
 	if len(v.Leaving) > 0 {
 		p.line("\nnot yet verified out of:")
@@ -94,13 +94,19 @@ func bindingDetails(p *page, v portbinding.BindingView, now time.Time) {
 	}
 }
 
-// linkTable shows the switch ports of a binding.
-func linkTable(p *page, links []portbinding.LinkResult) {
+// linkTable shows the switch ports of a binding. Sentences stand below it, where they may be long; the one that said was told
+// already.
+func linkTable(p *page, links []portbinding.LinkResult, said string) {
 	var rows [][]string
 	for _, l := range links {
-		rows = append(rows, []string{l.Switch, l.Port, string(l.Status), or(observed(l)), why(l.Reason, l.Message)})
+		rows = append(rows, []string{l.Switch, l.Port, string(l.Status), or(observed(l)), string(l.Reason)})
 	}
-	p.rows([]string{"SWITCH", "PORT", "STATUS", "READ BACK", "WHY"}, rows)
+	p.rows([]string{"SWITCH", "PORT", "STATUS", "READ BACK", "REASON"}, rows)
+	for _, l := range links {
+		if l.Message != "" && l.Message != said {
+			p.line("%s/%s: %s", l.Switch, l.Port, l.Message)
+		}
+	}
 }
 
 // bindingWords describes a binding in one line.

@@ -26,7 +26,8 @@ func (l *shellLine) read(ctx context.Context, doing string, commands []string) (
 	outputs := make([]string, len(answers))
 	for i, a := range answers {
 		if words := l.complaint(a.text); words != "" {
-			return nil, &switchdrivers.UnreadableError{Switch: l.sw.Name, Doing: doing, Saw: words, Err: fmt.Errorf("%q was refused", commands[i])}
+			return nil, &switchdrivers.UnreadableError{Switch: l.sw.Name, Doing: doing, Saw: words,
+				Err: fmt.Errorf("%q was refused", commands[i])}
 		}
 		outputs[i] = a.text
 	}

@@ -199,7 +199,8 @@ func (d *Dialect) prepare() error {
 		}
 		if strings.Count(d.Session.Prompt, "HOST") != 1 {
 			fault("session.prompt: HOST must stand for the host name exactly once")
-		} else if re := compile("session.prompt", "^(?:"+strings.Replace(d.Session.Prompt, "HOST", "(?:"+d.Session.Host+")", 1)+")$"); re != nil {
+		} else if re := compile("session.prompt",
+			"^(?:"+strings.Replace(d.Session.Prompt, "HOST", "(?:"+d.Session.Host+")", 1)+")$"); re != nil {
 			if re.NumSubexp() != 2 {
 				fault("session.prompt: it needs two groups, the mode and the mark")
 			}

@@ -82,7 +82,8 @@ func (e *execution) run(ctx context.Context, doing, command string, patience tim
 	case ctx.Err() != nil:
 		return out, connectionError(ctx, e.sw, doing, err)
 	case stdout.full || stderr.full:
-		return out, &switchdrivers.UnreadableError{Switch: e.sw.Name, Doing: doing, Err: fmt.Errorf("more than %d bytes of output", mostOutput)}
+		return out, &switchdrivers.UnreadableError{Switch: e.sw.Name, Doing: doing,
+			Err: fmt.Errorf("more than %d bytes of output", mostOutput)}
 	case errors.As(err, &exit):
 		out.status, out.signal = exit.ExitStatus(), exit.Signal()
 		if out.signal != "" {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -29,6 +30,7 @@ type fakeServer struct {
 	password string
 	// interactive serves keyboard-interactive instead of password.
 	interactive bool
+	authorized  ssh.PublicKey // the only key that may log in
 	shell       func(*fakeShell)
 	exec        func(command string) (stdout, stderr string, status int)
 	refuse      *ssh.RejectionReason // of every channel
@@ -129,6 +131,14 @@ func (s *fakeServer) serve(conn net.Conn) {
 				return nil, err
 			}
 			return check(answers[0])
+		}
+	}
+	if s.authorized != nil {
+		config.PublicKeyCallback = func(_ ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
+			if !bytes.Equal(key.Marshal(), s.authorized.Marshal()) {
+				return nil, errors.New("no")
+			}
+			return nil, nil
 		}
 	}
 	for _, key := range s.keys {

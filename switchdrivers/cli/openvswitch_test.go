@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,14 +21,20 @@ const ovsInterfaces = `{"data":[[["uuid","u1"],"eth1"],[["uuid","u2"],"eth2"],[[
 {"data":[["br0"]],"headings":["name"]}
 `
 
-// ovsPorts is the read-back of one port called eth1 with the given columns.
+// ovsPorts is the read-back of one port called eth1 with the given columns. It is protected when it is closed, as it should be.
 func ovsPorts(mode, tag, trunks, ids string) string {
-	return `{"data":[["br0",["set",[]],["set",[]],["set",[]],["uuid","u4"],["map",[]]],["eth1",` + mode + `,` + tag + `,` + trunks +
-		`,["uuid","u1"],` + ids + `]],"headings":["name","vlan_mode","tag","trunks","interfaces","external_ids"]}` + "\n" + ovsInterfaces
+	return ovsPortsProtected(trunks == `4095`, mode, tag, trunks, ids)
+}
+
+func ovsPortsProtected(protected bool, mode, tag, trunks, ids string) string {
+	return `{"data":[["br0",["set",[]],["set",[]],["set",[]],false,["uuid","u4"],["map",[]]],["eth1",` + mode + `,` + tag + `,` + trunks +
+		`,` + strconv.FormatBool(protected) + `,["uuid","u1"],` + ids + `]],"headings":["name","vlan_mode","tag","trunks","protected",` +
+		`"interfaces","external_ids"]}` + "\n" + ovsInterfaces
 }
 
 func TestParseOVSModes(t *testing.T) {
 	const none, noIDs = `["set",[]]`, `["map",[]]`
+	const untagged = "untagged frames are carried in VLAN 0"
 	all := switchdrivers.AllVLANs()
 	problem := func(p switchdrivers.Port, text string) switchdrivers.Port { p.Problem = text; return p }
 	noted := func(text string) string { return `["map",[["switchbind-parked","` + text + `"]]]` }
@@ -36,7 +43,7 @@ func TestParseOVSModes(t *testing.T) {
 		mode, tag, trunks, ids string
 		want                   switchdrivers.Port
 	}{
-		"cleared columns carry everything": {none, none, none, noIDs, switchdrivers.Trunk(0, all)},
+		"cleared columns carry everything": {none, none, none, noIDs, problem(switchdrivers.Trunk(0, all), untagged)},
 		"implied access":                   {none, `5`, none, noIDs, switchdrivers.Access(5)},
 		"implied access ignores trunks":    {none, `5`, `["set",[7,8]]`, noIDs, switchdrivers.Access(5)},
 		"implied trunk":                    {none, none, `["set",[7,8]]`, noIDs, switchdrivers.Trunk(0, switchdrivers.VLANs(7, 8))},
@@ -45,9 +52,9 @@ func TestParseOVSModes(t *testing.T) {
 		"access without a tag": {`"access"`, none, none, noIDs,
 			problem(switchdrivers.Port{Enabled: true, Mode: switchdrivers.ModeAccess}, "untagged frames join VLAN 0")},
 		"trunk":               {`"trunk"`, none, `7`, noIDs, switchdrivers.Trunk(0, switchdrivers.VLANs(7))},
-		"trunk of everything": {`"trunk"`, none, none, noIDs, switchdrivers.Trunk(0, all)},
+		"trunk of everything": {`"trunk"`, none, none, noIDs, problem(switchdrivers.Trunk(0, all), untagged)},
 		"trunk with VLAN 0": {`"trunk"`, none, `["set",[0,7]]`, noIDs,
-			problem(switchdrivers.Trunk(0, switchdrivers.VLANs(7)), "untagged frames are carried in VLAN 0")},
+			problem(switchdrivers.Trunk(0, switchdrivers.VLANs(7)), untagged)},
 		"native-untagged":           {`"native-untagged"`, `5`, `["set",[5,7]]`, noIDs, switchdrivers.Trunk(5, switchdrivers.VLANs(7))},
 		"native alone on the list":  {`"native-untagged"`, `5`, `5`, noIDs, switchdrivers.Trunk(5, switchdrivers.VLANSet{})},
 		"native of everything":      {`"native-untagged"`, `5`, none, noIDs, switchdrivers.Trunk(5, all)},
@@ -72,9 +79,26 @@ func TestParseOVSModes(t *testing.T) {
 	}
 }
 
+// Two trunks of VLAN 4095 reach each other with frames that their hosts tag so (TestOVSIdlePortsDoNotReachEachOther).
+func TestParseOVSProtected(t *testing.T) {
+	const none, noIDs = `["set",[]]`, `["map",[]]`
+	for name, test := range map[string]struct {
+		text, problem string
+		want          switchdrivers.Port
+	}{
+		"closed, not protected": {ovsPortsProtected(false, `"trunk"`, none, `4095`, noIDs), "4095", switchdrivers.Trunk(0, switchdrivers.VLANSet{})},
+		"open, protected":       {ovsPortsProtected(true, `"access"`, `5`, none, noIDs), "protected", switchdrivers.Access(5)},
+	} {
+		state, err := platform(t, "openvswitch").Parse([]string{test.text})
+		if got := state.Ports["eth1"]; err != nil || !got.Equal(test.want) || !strings.Contains(got.Problem, test.problem) {
+			t.Errorf("%s: %v, problem %q (%v)", name, got, got.Problem, err)
+		}
+	}
+}
+
 func TestParseOVSBond(t *testing.T) {
-	text := `{"data":[["bond0","access",5,["set",[]],["set",[["uuid","u1"],["uuid","u2"]]],["map",[]]]],` +
-		`"headings":["name","vlan_mode","tag","trunks","interfaces","external_ids"]}` + "\n" + ovsInterfaces
+	text := `{"data":[["bond0","access",5,["set",[]],false,["set",[["uuid","u1"],["uuid","u2"]]],["map",[]]]],` +
+		`"headings":["name","vlan_mode","tag","trunks","protected","interfaces","external_ids"]}` + "\n" + ovsInterfaces
 	state, err := platform(t, "openvswitch").Parse([]string{text})
 	if err != nil {
 		t.Fatal(err)
@@ -316,4 +340,22 @@ func TestOVSFailures(t *testing.T) {
 func is[E error](err error) bool {
 	var e E
 	return errors.As(err, &e)
+}
+
+// What a plan prints is what is sent, to the letter.
+func TestOVSSendsWhatIsRendered(t *testing.T) {
+	var sent []string
+	s := startFake(t, func(s *fakeServer) {
+		s.exec = func(command string) (string, string, int) { sent = append(sent, command); return "", "", 0 }
+	})
+	p := platform(t, "openvswitch")
+	d := open(t, p, describe(t, s), switchdrivers.Environment{})
+	change := to("eth1", switchdrivers.Access(5))
+	change.Ports = append(change.Ports, switchdrivers.PortChange{Name: "eth2", To: switchdrivers.Trunk(7, switchdrivers.VLANs(8))})
+	if err := d.Apply(t.Context(), change); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{strings.Join(rendered(t, "openvswitch", change), "\n")}; !cmp.Equal(sent, want) {
+		t.Errorf("sent %q, rendered %q", sent, want)
+	}
 }

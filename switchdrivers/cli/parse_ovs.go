@@ -73,7 +73,7 @@ func ovsState(ports, interfaces, bridges []ovsRow) (switchdrivers.State, error) 
 			err = fmt.Errorf("%d values", len(uuid))
 		}
 		if err != nil {
-			return state, fmt.Errorf("Interface._uuid: %w", err)
+			return state, fmt.Errorf("table Interface: %w", err)
 		}
 		if nameOf[uuid[0]], err = row.text("name"); err != nil {
 			return state, err

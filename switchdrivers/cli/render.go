@@ -22,6 +22,9 @@ type portData struct {
 	Removed     switchdrivers.VLANSet // carried before, not afterwards
 	Enabled     bool
 	Description string
+	// KeepDescription says that the description stays as it was read. It is not written again then: it may be an operator's own,
+	// in characters that we would replace.
+	KeepDescription bool
 }
 
 // vlanData is what the VLAN templates see.
@@ -33,10 +36,7 @@ type vlanData struct {
 }
 
 // changeData is what the other templates see.
-type changeData struct {
-	Session string
-	Seconds int // the switch's command timeout
-}
+type changeData struct{ Session string }
 
 // part says where in a change a line stands.
 type part int
@@ -184,7 +184,7 @@ func (d *Dialect) portData(p switchdrivers.PortChange, session string) portData 
 	before, after := p.From.VLANs(), p.To.VLANs()
 	return portData{Session: session, Port: p.Name, From: p.From, To: p.To, Access: p.To.AccessVLAN, Native: p.To.NativeVLAN,
 		Tagged: p.To.TaggedVLANs, Carried: after, Added: after.Minus(before), Removed: before.Minus(after), Enabled: p.To.Enabled,
-		Description: d.Descriptions.clean(p.To.Description)}
+		Description: d.Descriptions.clean(p.To.Description), KeepDescription: p.To.Description == p.From.Description}
 }
 
 // check refuses what the dialect cannot express, and everything that did not come out of its own port grammar.

@@ -39,23 +39,45 @@ func TestRenderEOS(t *testing.T) {
 		port switchdrivers.Port
 		want []string
 	}{
-		"access": {switchdrivers.Access(110), []string{"interface Ethernet1", "no description", "switchport access vlan 110",
+		"access": {switchdrivers.Access(110), []string{"interface Ethernet1", "switchport access vlan 110",
 			"switchport mode access", "switchport", "no switchport trunk native vlan", "no switchport trunk allowed vlan", "no shutdown"}},
 		"trunk": {described, []string{"interface Ethernet1", "description switchbind b16e net-a",
 			"switchport trunk allowed vlan 10,100,200-201", "switchport trunk native vlan 10", "switchport mode trunk", "switchport",
 			"no switchport access vlan", "no shutdown"}},
-		"trunk of nothing": {switchdrivers.Trunk(0, switchdrivers.VLANSet{}), []string{"interface Ethernet1", "no description",
+		"trunk of nothing": {switchdrivers.Trunk(0, switchdrivers.VLANSet{}), []string{"interface Ethernet1",
 			"switchport trunk allowed vlan none", "switchport trunk native vlan tag", "switchport mode trunk", "switchport",
 			"no switchport access vlan", "no shutdown"}},
-		"idle": {switchdrivers.Idle(), []string{"interface Ethernet1", "shutdown", "no description", "switchport mode access",
+		"idle": {switchdrivers.Idle(), []string{"interface Ethernet1", "shutdown", "switchport mode access",
 			"switchport", "no switchport access vlan", "no switchport trunk native vlan", "no switchport trunk allowed vlan"}},
-		"shut access": {shutAccess, []string{"interface Ethernet1", "shutdown", "no description", "switchport access vlan 7",
+		"shut access": {shutAccess, []string{"interface Ethernet1", "shutdown", "switchport access vlan 7",
 			"switchport mode access", "switchport", "no switchport trunk native vlan", "no switchport trunk allowed vlan"}},
 	} {
 		want := append([]string{"configure session switchbind"}, test.want...)
 		want = append(want, "show session-config diffs", "show running-config", "commit")
 		if diff := cmp.Diff(want, rendered(t, "arista_eos", to("Ethernet1", test.port))); diff != "" {
 			t.Errorf("%s:\n%s", name, diff)
+		}
+	}
+}
+
+// A description that nobody wants to change is not sent again: an operator's own may have characters that we replace.
+func TestDescriptionsOfOthersAreKept(t *testing.T) {
+	const own = `rack 7, "left" #3 | é`
+	for _, dialect := range []string{"arista_eos", "openvswitch"} {
+		name, err := platform(t, dialect).PortName("eth1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			from, to string
+			sent     bool
+		}{{own, own, false}, {own, "net-a", true}, {own, "", true}, {"", "", false}} {
+			change := to(name, switchdrivers.Access(5))
+			change.Ports[0].From.Description, change.Ports[0].To.Description = test.from, test.to
+			text := strings.Join(rendered(t, dialect, change), "\n")
+			if strings.Contains(text, "description") != test.sent {
+				t.Errorf("%s, from %q to %q:\n%s", dialect, test.from, test.to, text)
+			}
 		}
 	}
 }
@@ -140,6 +162,7 @@ func TestNothingIsInjected(t *testing.T) {
 		port.Description, harmless.Description = text, "harmless"
 		change := func(port switchdrivers.Port, name string) switchdrivers.Change {
 			c := to("Ethernet1", port)
+			c.Ports[0].From.Description = "before" // so that there is a line for it
 			c.VLANs = []switchdrivers.VLANChange{{ID: 5, To: &switchdrivers.VLAN{Name: name}}}
 			return c
 		}

@@ -277,7 +277,8 @@ func (t *terminal) next(doing, line, follower string, typedAhead []string) (answ
 }
 
 // take cuts an answer out of the buffer: what is before the prompt, and what came late, between the prompt's end and rest.
-func (t *terminal) take(doing, line string, typedAhead []string, prompt, promptEnd, rest int, mode, mark string) (answer, bool, error) {
+func (t *terminal) take(doing, line string, typedAhead []string, prompt, promptEnd, rest int, mode, mark string) (
+	answer, bool, error) {
 	text, err := t.withoutEcho(doing, string(t.buf[:prompt]), line, typedAhead)
 	if err != nil {
 		return answer{}, false, err
@@ -368,7 +369,8 @@ func (t *terminal) fault(ctx context.Context, doing string, err error) error {
 		// An answer that stops in the middle of a line is a question or a prompt that the dialect does not know. One that
 		// stops after a line, or never began, is a switch that hangs.
 		if len(bytes.TrimSpace(lastLine(t.buf))) > 0 {
-			return &switchdrivers.UnreadableError{Switch: t.sw.Name, Doing: doing, Saw: saw, Err: errors.New("no prompt that the dialect knows")}
+			return &switchdrivers.UnreadableError{Switch: t.sw.Name, Doing: doing, Saw: saw,
+				Err: errors.New("no prompt that the dialect knows")}
 		}
 		return &switchdrivers.UnreachableError{Switch: t.sw.Name, Address: addressOf(t.sw), Doing: doing, Timeout: true, Err: errTimeout}
 	}

@@ -225,3 +225,25 @@ func TestEnable(t *testing.T) {
 		}
 	}
 }
+
+// A switch that is another NOS than configured says so itself.
+func TestAnotherNOS(t *testing.T) {
+	s := startFake(t, func(s *fakeServer) {
+		s.shell = dialogue("leaf1#", func(line string) (string, string) {
+			switch line {
+			case "show version":
+				return "Cisco IOS Software, C3750E Software (C3750E-UNIVERSALK9-M), Version 15.2(4)E10", ""
+			case "show running-config":
+				return "Building configuration...\n\nversion 15.2\ninterface GigabitEthernet1/0/1\n switchport access vlan 110\nend", ""
+			}
+			return "", ""
+		})
+	})
+	d := open(t, platform(t, "arista_eos"), describe(t, s), switchdrivers.Environment{})
+	if words, err := d.Identify(t.Context()); !is[*switchdrivers.UnreadableError](err) {
+		t.Errorf("it is taken for %q (%v)", words, err)
+	}
+	if state, err := d.Read(t.Context(), switchdrivers.Scope{}); !is[*switchdrivers.UnreadableError](err) {
+		t.Errorf("it reads as %+v (%v)", state, err)
+	}
+}

@@ -2,17 +2,22 @@ package cli
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/agent"
 	"golang.org/x/crypto/ssh/knownhosts"
 
 	"github.com/switchbind/switchbind/switchdrivers"
@@ -224,6 +229,78 @@ func TestNoFreeSessionIsBusy(t *testing.T) {
 		var busy *switchdrivers.BusyError
 		if !errors.As(err, &busy) {
 			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// A key from a file, or from the agent where that is asked for. The agent is not used otherwise, whatever it holds.
+func TestKeys(t *testing.T) {
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	authorized, err := ssh.NewPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := secretFile(t, string(pem.EncodeToMemory(block)))
+	keyring := agent.NewKeyring()
+	if err := keyring.Add(agent.AddedKey{PrivateKey: private}); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "agent") // a socket's path must be short
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	socket, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked atomic.Int64
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer socket.Close()
+	wg.Go(func() {
+		for {
+			conn, err := socket.Accept()
+			if err != nil {
+				return
+			}
+			asked.Add(1)
+			wg.Go(func() { _ = agent.ServeAgent(keyring, conn); _ = conn.Close() })
+		}
+	})
+	t.Setenv("SSH_AUTH_SOCK", socket.Addr().String())
+	s := startFake(t, func(s *fakeServer) { s.authorized = authorized })
+	sw := describe(t, s)
+	for name, test := range map[string]struct {
+		credentials switchdrivers.Credentials
+		agent       int64
+		ok          bool
+	}{
+		"file":             {switchdrivers.Credentials{KeyFile: keyFile}, 0, true},
+		"agent":            {switchdrivers.Credentials{Agent: true}, 1, true},
+		"neither":          {switchdrivers.Credentials{}, 0, false},
+		"no file there":    {switchdrivers.Credentials{KeyFile: keyFile + "x"}, 0, false},
+		"not a key":        {switchdrivers.Credentials{KeyFile: secretFile(t, "x")}, 0, false},
+		"no password file": {switchdrivers.Credentials{PasswordFile: keyFile + "x"}, 0, false},
+	} {
+		asked.Store(0)
+		sw.Credentials = test.credentials
+		sw.Credentials.Username = "admin"
+		conn, err := dial(t.Context(), sw, switchdrivers.Environment{})
+		if err == nil {
+			conn.close()
+		} else if !is[*switchdrivers.AuthError](err) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if (err == nil) != test.ok || asked.Load() != test.agent {
+			t.Errorf("%s: %v, the agent was asked %d times", name, err, asked.Load())
 		}
 	}
 }
