@@ -126,16 +126,9 @@ func fold(e *Entry, f *facts) (Status, Reason, string) {
 	if !present && len(e.Leaving) == 0 {
 		return StatusReleased, ReasonNone, ""
 	}
-	asked := map[switchPort]bool{}
-	for _, a := range f.attachments {
-		asked[a.at] = true
-	}
 	count := map[Status]int{}
 	first := map[Status]LinkResult{}
-	for _, l := range e.Links {
-		if present && !asked[switchPort{l.Switch, l.Port}] {
-			continue // a port that is being left does not make the binding any less good
-		}
+	for _, l := range e.linksThatCount(f) {
 		if count[l.Status]++; count[l.Status] == 1 {
 			first[l.Status] = l
 		}
@@ -158,4 +151,26 @@ func fold(e *Entry, f *facts) (Status, Reason, string) {
 		return StatusBound, ReasonNone, ""
 	}
 	return StatusPending, ReasonQueued, ""
+}
+
+// linksThatCount are the links that an answer rests on: those that a present binding asks for, each of them, and those that one
+// which is gone is leaving. A port that is being left does not make a binding any less good; a port that nothing is known about
+// does not make it any better.
+func (e *Entry) linksThatCount(f *facts) []LinkResult {
+	if e.Effective() == nil {
+		return e.Links
+	}
+	known := map[switchPort]LinkResult{}
+	for _, l := range e.Links {
+		known[switchPort{l.Switch, l.Port}] = l
+	}
+	links := make([]LinkResult, 0, len(f.attachments))
+	for _, a := range f.attachments {
+		l, ok := known[a.at]
+		if !ok {
+			l = LinkResult{Switch: a.at.sw, Port: a.at.port, Status: StatusPending, Reason: ReasonQueued}
+		}
+		links = append(links, l)
+	}
+	return links
 }
