@@ -228,19 +228,32 @@ func networkOf(e *Entry) string {
 // gate holds back every first write while the ledger is new: what the switches carry from before is not known until all that
 // share a physical network were read.
 func (b *book) gate(a attachment) *refusal {
-	for _, name := range slices.Sorted(maps.Keys(b.records)) {
-		r, sw := b.records[name], b.inv.Switch(name)
-		if !r.Gating || sw == nil {
-			continue
-		}
-		for _, v := range a.vlans {
-			if slices.Contains(sw.PhysicalNetworks, v.PhysicalNetwork) {
-				return &refusal{ReasonNotSurveyed, fmt.Sprintf("the ledger is new and switch %s, which also carries %s, has not been read yet; "+
-					"if it never will be: switchbind forget %s --because TEXT", name, v.PhysicalNetwork, name), a.at}
-			}
+	for _, v := range a.vlans {
+		if name := b.gating([]string{v.PhysicalNetwork}); name != "" {
+			no := notSurveyed(name, v.PhysicalNetwork)
+			no.at = a.at
+			return no
 		}
 	}
 	return nil
+}
+
+// gating is the first switch that carries one of the physical networks and must be read before anything there is written; "" when
+// there is none.
+func (b *book) gating(physical []string) string {
+	first := ""
+	for name, r := range b.records {
+		if sw := b.inv.Switch(name); r.Gating && sw != nil && (first == "" || name < first) &&
+			slices.ContainsFunc(physical, func(p string) bool { return slices.Contains(sw.PhysicalNetworks, p) }) {
+			first = name
+		}
+	}
+	return first
+}
+
+func notSurveyed(name, physical string) *refusal {
+	return refuse(ReasonNotSurveyed, "the ledger is new and switch %s, which also carries %s, has not been read yet; "+
+		"if it never will be: switchbind forget %s --because TEXT", name, physical, name)
 }
 
 // holder is the entry with the earliest claim to a switch port.

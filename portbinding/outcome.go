@@ -67,8 +67,11 @@ func missingVLAN(g *goal, pg *portGoal, actual switchdrivers.State) string {
 // blocked is the outcome of a port that cannot be brought to its goal.
 func blocked(no *refusal, actual switchdrivers.State) outcome {
 	o := outcome{status: StatusFailed, reason: no.reason, message: no.message}
-	if no.reason == ReasonUnknownPort || no.reason == ReasonUnsupported || no.reason == ReasonPortProtected {
+	switch no.reason {
+	case ReasonUnknownPort, ReasonUnsupported, ReasonPortProtected:
 		o.status = StatusRefused
+	case ReasonNotSurveyed:
+		o.status = StatusPending
 	}
 	if have, ok := actual.Ports[no.at.port]; ok {
 		o.observed = &have
