@@ -346,21 +346,25 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 	return nil
 }
 
-// stillIn lists the switch ports on which f, for another network, keeps e out of a VLAN that e wants on a: those that f leaves
-// and is not verified out of, and those for which f asked earlier.
+// stillIn lists the switch ports on which f, for another network, keeps e out of a VLAN that e wants on a: those for which f asked
+// earlier, whether it still does or is not yet verified out of them. Who asked later never got the VLAN, so what it leaves is no
+// reason to take the VLAN away from those who are in it.
 func (b *book) stillIn(e *Entry, a attachment, wanted HeldVLAN, f *Entry, network string) []string {
 	v := HeldVLAN{VLAN: wanted.VLAN, PhysicalNetwork: wanted.PhysicalNetwork, NetworkID: network}
 	var in []string
+	since := b.asked(e, a.at, wanted)
 	for _, h := range b.facts[f.PortID].leaving {
-		if h.at != a.at && slices.ContainsFunc(h.vlans, v.is) {
-			in = append(in, fmt.Sprintf("%s (port %s of network %s left it)", h.at, f.PortID, network))
+		for _, left := range h.vlans {
+			if h.at != a.at && left.is(v) && timeLess(left.Since, f.PortID, since, e.PortID) {
+				in = append(in, fmt.Sprintf("%s (port %s of network %s left it)", h.at, f.PortID, network))
+			}
 		}
 	}
 	if f == e {
 		return in
 	}
 	for _, c := range b.facts[f.PortID].attachments {
-		if c.at != a.at && slices.ContainsFunc(c.vlans, v.is) && timeLess(b.asked(f, c.at, v), f.PortID, b.asked(e, a.at, wanted), e.PortID) {
+		if c.at != a.at && slices.ContainsFunc(c.vlans, v.is) && timeLess(b.asked(f, c.at, v), f.PortID, since, e.PortID) {
 			in = append(in, fmt.Sprintf("%s (port %s of network %s)", c.at, f.PortID, network))
 		}
 	}
