@@ -190,6 +190,7 @@ type fakeSwitch struct {
 	onRead   func()                                  // called before a reading, without the lock
 	watch    func(before, after switchdrivers.State) // sees every change of state
 	sessions int
+	delay    time.Duration // before every reading
 }
 
 func newFakeSwitch(name string, ports int) *fakeSwitch {
@@ -245,6 +246,10 @@ func (s *fakeSwitch) fault(f func()) {
 type fakeDriver struct{ *fakeSwitch }
 
 func (d fakeDriver) Read(_ context.Context, scope switchdrivers.Scope) (switchdrivers.State, error) {
+	d.mu.Lock()
+	delay := d.delay
+	d.mu.Unlock()
+	time.Sleep(delay)
 	d.mu.Lock()
 	onRead := d.onRead
 	d.mu.Unlock()

@@ -10,10 +10,10 @@ import (
 )
 
 // study takes note of what a reading says beyond the ports of the goal: LAG membership, and, the first time, VLANs on bindable
-// ports that nothing explains. Where that changes the goal, the new one is returned.
-func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) (*goal, error) {
+// ports that nothing explains. Either may change the goal.
+func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) error {
 	w.engine.mu.Lock()
-	news := w.engine.book.setLAGs(w.name, actual)
+	w.engine.book.setLAGs(w.name, actual)
 	w.engine.mu.Unlock()
 	if !g.record.Surveyed {
 		w.engine.mu.RLock()
@@ -24,23 +24,17 @@ func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State)
 			r.Surveyed, r.Gating, r.Retired, r.Unexplained = true, false, nil, found
 			return true
 		}); err != nil {
-			return nil, err
+			return err
 		}
 		for _, h := range found {
 			w.log.Warn().Str("switch_port", h.Port).Stringer("vlans", h.VLANs).Str("policy", g.sw.Unexplained).
 				Msg("a port carries VLANs that no binding explains")
 		}
 		if gating {
-			if err := w.engine.wakeGated(ctx, g.sw.PhysicalNetworks); err != nil {
-				return nil, err
-			}
+			return w.engine.wakeGated(ctx, g.sw.PhysicalNetworks)
 		}
-		news = true
 	}
-	if news {
-		g = w.goal()
-	}
-	return g, nil
+	return nil
 }
 
 // unexplained lists the VLANs found on ports that could be bound but for which no binding speaks. VLAN 1 is left out unless the

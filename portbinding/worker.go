@@ -268,12 +268,16 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 	if err != nil {
 		return err
 	}
-	if g, err = w.study(ctx, g, actual); err != nil {
+	if err := w.study(ctx, g, actual); err != nil {
 		return err
 	}
+	// Logging in and reading take their time: what arrived meanwhile is part of this change, not of another one. And what was read
+	// may have shown that other ports matter: links that lead to a LAG.
+	if g = w.goal(); g == nil {
+		return nil // the switch was taken out of the configuration
+	}
 	if !g.readBy(scope) {
-		// What was read showed that other ports matter: links that lead to a LAG, bindings that may proceed.
-		if actual, err = w.read(ctx, switchdrivers.Scope{}); err != nil {
+		if actual, err = w.read(ctx, g.scope()); err != nil {
 			return err
 		}
 	}
