@@ -308,7 +308,7 @@ func atLeast(version, want string) bool {
 func versionNumbers(text string) (n [3]int) {
 	text, _, _ = strings.Cut(strings.TrimPrefix(text, "v"), "-")
 	for i, part := range strings.SplitN(text, ".", 3) {
-		fmt.Sscanf(part, "%d", &n[i])
+		_, _ = fmt.Sscanf(part, "%d", &n[i]) // a part without a number counts as 0
 	}
 	return n
 }

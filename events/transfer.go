@@ -58,7 +58,8 @@ func (r replyTo) fail(err error) {
 	if merr != nil {
 		return
 	}
-	r.conn.PublishMsg(&nats.Msg{Subject: r.subject, Data: body, Header: nats.Header{
+	// Who asked sees a timeout if this fails: the connection is the only way to tell them.
+	_ = r.conn.PublishMsg(&nats.Msg{Subject: r.subject, Data: body, Header: nats.Header{
 		micro.ErrorCodeHeader: {code}, micro.ErrorHeader: {headerText(f.Message)},
 	}})
 }

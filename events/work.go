@@ -212,7 +212,7 @@ func (w *work) steward(ctx context.Context) {
 				return nil
 			})
 		}
-		group.Wait()
+		_ = group.Wait() // looks never fail
 		if len(orphans) > 0 {
 			if err := w.Dirty(ctx, orphans...); err != nil && ctx.Err() == nil {
 				w.log.Warn().Err(err).Msg("switches without an owner could not be marked dirty; trying again")

@@ -51,7 +51,7 @@ func (a *app) decideTwice(ctx context.Context, r portbinding.OperatorRequest, ye
 	}
 	var p page
 	reportPage(&p, preview)
-	io.WriteString(a.errOut, p.String())
+	_, _ = io.WriteString(a.errOut, p.String()) // a terminal that is gone cannot be told
 	if !yes {
 		if err := a.confirm(ctx, name); err != nil {
 			return err
