@@ -105,7 +105,8 @@ func Open(ctx context.Context, conn *nats.Conn, config Config) (*Bus, error) {
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(publishTimeout))
+	js, err := jetstream.New(conn, jetstream.WithPublishAsyncMaxPending(4096), jetstream.WithPublishAsyncTimeout(publishTimeout),
+		jetstream.WithDefaultTimeout(publishTimeout)) // making a stream or a consumer syncs too; what must be quick has its own deadline
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
@@ -123,7 +124,7 @@ func Open(ctx context.Context, conn *nats.Conn, config Config) (*Bus, error) {
 	return b, nil
 }
 
-// publishTimeout is how long an acknowledgement of a publication may take. A busy disk can need seconds.
+// publishTimeout is how long an acknowledgement of a publication, or the making of a consumer, may take. A busy disk can need seconds.
 const publishTimeout = 15 * time.Second
 
 // Ledger is the durable memory of the engine.

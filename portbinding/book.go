@@ -228,19 +228,32 @@ func networkOf(e *Entry) string {
 // gate holds back every first write while the ledger is new: what the switches carry from before is not known until all that
 // share a physical network were read.
 func (b *book) gate(a attachment) *refusal {
-	for _, name := range slices.Sorted(maps.Keys(b.records)) {
-		r, sw := b.records[name], b.inv.Switch(name)
-		if !r.Gating || sw == nil {
-			continue
-		}
-		for _, v := range a.vlans {
-			if slices.Contains(sw.PhysicalNetworks, v.PhysicalNetwork) {
-				return &refusal{ReasonNotSurveyed, fmt.Sprintf("the ledger is new and switch %s, which also carries %s, has not been read yet; "+
-					"if it never will be: switchbind forget %s --because TEXT", name, v.PhysicalNetwork, name), a.at}
-			}
+	for _, v := range a.vlans {
+		if name := b.gating([]string{v.PhysicalNetwork}); name != "" {
+			no := notSurveyed(name, v.PhysicalNetwork)
+			no.at = a.at
+			return no
 		}
 	}
 	return nil
+}
+
+// gating is the first switch that carries one of the physical networks and must be read before anything there is written; "" when
+// there is none.
+func (b *book) gating(physical []string) string {
+	first := ""
+	for name, r := range b.records {
+		if sw := b.inv.Switch(name); r.Gating && sw != nil && (first == "" || name < first) &&
+			slices.ContainsFunc(physical, func(p string) bool { return slices.Contains(sw.PhysicalNetworks, p) }) {
+			first = name
+		}
+	}
+	return first
+}
+
+func notSurveyed(name, physical string) *refusal {
+	return refuse(ReasonNotSurveyed, "the ledger is new and switch %s, which also carries %s, has not been read yet; "+
+		"if it never will be: switchbind forget %s --because TEXT", name, physical, name)
 }
 
 // holder is the entry with the earliest claim to a switch port.
@@ -333,21 +346,25 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 	return nil
 }
 
-// stillIn lists the switch ports on which f, for another network, keeps e out of a VLAN that e wants on a: those that f leaves
-// and is not verified out of, and those for which f asked earlier.
+// stillIn lists the switch ports on which f, for another network, keeps e out of a VLAN that e wants on a: those for which f asked
+// earlier, whether it still does or is not yet verified out of them. Who asked later never got the VLAN, so what it leaves is no
+// reason to take the VLAN away from those who are in it.
 func (b *book) stillIn(e *Entry, a attachment, wanted HeldVLAN, f *Entry, network string) []string {
 	v := HeldVLAN{VLAN: wanted.VLAN, PhysicalNetwork: wanted.PhysicalNetwork, NetworkID: network}
 	var in []string
+	since := b.asked(e, a.at, wanted)
 	for _, h := range b.facts[f.PortID].leaving {
-		if h.at != a.at && slices.ContainsFunc(h.vlans, v.is) {
-			in = append(in, fmt.Sprintf("%s (port %s of network %s left it)", h.at, f.PortID, network))
+		for _, left := range h.vlans {
+			if h.at != a.at && left.is(v) && timeLess(left.Since, f.PortID, since, e.PortID) {
+				in = append(in, fmt.Sprintf("%s (port %s of network %s left it)", h.at, f.PortID, network))
+			}
 		}
 	}
 	if f == e {
 		return in
 	}
 	for _, c := range b.facts[f.PortID].attachments {
-		if c.at != a.at && slices.ContainsFunc(c.vlans, v.is) && timeLess(b.asked(f, c.at, v), f.PortID, b.asked(e, a.at, wanted), e.PortID) {
+		if c.at != a.at && slices.ContainsFunc(c.vlans, v.is) && timeLess(b.asked(f, c.at, v), f.PortID, since, e.PortID) {
 			in = append(in, fmt.Sprintf("%s (port %s of network %s)", c.at, f.PortID, network))
 		}
 	}

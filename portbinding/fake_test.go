@@ -187,6 +187,7 @@ type fakeSwitch struct {
 	refuse   func(switchdrivers.Change) error        // asked before a change
 	ignore   map[string]bool                         // ports whose changes are accepted and not made
 	onApply  func()                                  // called in the middle of a change
+	onRead   func()                                  // called before a reading, without the lock
 	watch    func(before, after switchdrivers.State) // sees every change of state
 	sessions int
 }
@@ -244,6 +245,12 @@ func (s *fakeSwitch) fault(f func()) {
 type fakeDriver struct{ *fakeSwitch }
 
 func (d fakeDriver) Read(_ context.Context, scope switchdrivers.Scope) (switchdrivers.State, error) {
+	d.mu.Lock()
+	onRead := d.onRead
+	d.mu.Unlock()
+	if onRead != nil {
+		onRead()
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reads++

@@ -3,6 +3,7 @@ package portbinding
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/switchbind/switchbind/switchdrivers"
@@ -17,6 +18,9 @@ type goal struct {
 	ports  map[string]*portGoal
 	// keep are VLANs that bindings here ask for, whether they may have them yet or not: they are not deleted.
 	keep switchdrivers.VLANSet
+	// unread is set while the ledger is new and a switch that shares a physical network with this one has not been read: until then
+	// nothing is written, not even to make a port idle. Servers may be at work on it.
+	unread *refusal
 	// wishes are the entries that the goal was made from, by the time at which they were accepted: a report about an older wish
 	// says nothing about a newer one.
 	wishes map[string]time.Time
@@ -45,6 +49,9 @@ type waiter struct {
 func (b *book) goalOf(name string) *goal {
 	g := &goal{sw: b.inv.Switch(name), traits: b.inv.Platform(name).Traits(), record: b.record(name),
 		ports: map[string]*portGoal{}, wishes: map[string]time.Time{}}
+	if gating := b.gating(g.sw.PhysicalNetworks); gating != "" {
+		g.unread = notSurveyed(gating, strings.Join(g.sw.PhysicalNetworks, ", "))
+	}
 	idle := g.sw.Idle.Port()
 	touch := func(port, because string) *portGoal {
 		p := g.ports[port]
@@ -98,7 +105,12 @@ func (g *goal) scope() switchdrivers.Scope {
 	if !g.record.Surveyed || !g.deletable().IsEmpty() {
 		return switchdrivers.Scope{}
 	}
-	return switchdrivers.Scope{Ports: slices.Sorted(maps.Keys(g.ports))}
+	ports := slices.Collect(maps.Keys(g.ports))
+	for _, stray := range g.record.Unexplained {
+		ports = append(ports, stray.Port) // somebody may have cleaned it up
+	}
+	slices.Sort(ports)
+	return switchdrivers.Scope{Ports: slices.Compact(ports)}
 }
 
 // readBy reports whether a reading of the scope has everything that the goal is about.
@@ -116,7 +128,7 @@ func (g *goal) readBy(scope switchdrivers.Scope) bool {
 
 // deletable are the VLANs that we created here and that no binding here asks for any more.
 func (g *goal) deletable() switchdrivers.VLANSet {
-	if !g.sw.ManageVLANs || !g.traits.HasVLANTable {
+	if !g.sw.ManageVLANs || !g.traits.HasVLANTable || g.unread != nil {
 		return switchdrivers.VLANSet{}
 	}
 	return g.record.CreatedVLANs.Minus(g.keep).Minus(switchdrivers.VLANs(g.sw.Idle.VLAN))

@@ -70,7 +70,12 @@ func mergeController(e *Entry, layer *Layer, snapshot bool) verdict {
 	}
 	was, is := known.Binding, layer.Binding
 	if was.State == Deleted {
-		return ignored // a port id is never used again
+		// A port id is never used again. But somebody who says once more that it is gone did not hear our answer.
+		if is.State != Deleted || snapshot || is.Revision < was.Revision || layer.Sequence <= known.Sequence {
+			return ignored
+		}
+		e.Controller = layer
+		return again
 	}
 	newer := is.Revision > was.Revision
 	if is.Revision == was.Revision {

@@ -109,6 +109,34 @@ func TestSentAgainIsAnsweredAgain(t *testing.T) {
 	})
 }
 
+// Whoever deletes a port once more did not hear that it was released.
+func TestDeletedAgainIsAnsweredAgain(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		s.send(bound(1, 110, "leaf1/Ethernet1"))
+		synctest.Wait()
+		s.send(gone(1, 2, Deleted))
+		synctest.Wait()
+		changes := s.switches["leaf1"].changes()
+		s.send(gone(1, 2, Deleted))
+		synctest.Wait()
+		s.send(gone(1, 3, Deleted))
+		synctest.Wait()
+		s.send(gone(1, 1, Deleted)) // late
+		synctest.Wait()
+		wantStatuses(t, s, 1, "bound", "released", "released", "released")
+		if r := s.outbox.last(port(1)); r.Revision != 3 {
+			t.Errorf("the last answer is for revision %d, not 3", r.Revision)
+		}
+		if n := s.switches["leaf1"].changes(); n != changes {
+			t.Errorf("%d changes more", n-changes)
+		}
+	})
+}
+
 // Subport changes do not move the parent's revision: of two messages of one revision the later in the stream wins.
 func TestTwoMessagesOfOneRevision(t *testing.T) {
 	run(t, func(t *testing.T) {

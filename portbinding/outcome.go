@@ -67,8 +67,11 @@ func missingVLAN(g *goal, pg *portGoal, actual switchdrivers.State) string {
 // blocked is the outcome of a port that cannot be brought to its goal.
 func blocked(no *refusal, actual switchdrivers.State) outcome {
 	o := outcome{status: StatusFailed, reason: no.reason, message: no.message}
-	if no.reason == ReasonUnknownPort || no.reason == ReasonUnsupported || no.reason == ReasonPortProtected {
+	switch no.reason {
+	case ReasonUnknownPort, ReasonUnsupported, ReasonPortProtected:
 		o.status = StatusRefused
+	case ReasonNotSurveyed:
+		o.status = StatusPending
 	}
 	if have, ok := actual.Ports[no.at.port]; ok {
 		o.observed = &have
@@ -126,16 +129,9 @@ func fold(e *Entry, f *facts) (Status, Reason, string) {
 	if !present && len(e.Leaving) == 0 {
 		return StatusReleased, ReasonNone, ""
 	}
-	asked := map[switchPort]bool{}
-	for _, a := range f.attachments {
-		asked[a.at] = true
-	}
 	count := map[Status]int{}
 	first := map[Status]LinkResult{}
-	for _, l := range e.Links {
-		if present && !asked[switchPort{l.Switch, l.Port}] {
-			continue // a port that is being left does not make the binding any less good
-		}
+	for _, l := range e.linksThatCount(f) {
 		if count[l.Status]++; count[l.Status] == 1 {
 			first[l.Status] = l
 		}
@@ -158,4 +154,26 @@ func fold(e *Entry, f *facts) (Status, Reason, string) {
 		return StatusBound, ReasonNone, ""
 	}
 	return StatusPending, ReasonQueued, ""
+}
+
+// linksThatCount are the links that an answer rests on: those that a present binding asks for, each of them, and those that one
+// which is gone is leaving. A port that is being left does not make a binding any less good; a port that nothing is known about
+// does not make it any better.
+func (e *Entry) linksThatCount(f *facts) []LinkResult {
+	if e.Effective() == nil {
+		return e.Links
+	}
+	known := map[switchPort]LinkResult{}
+	for _, l := range e.Links {
+		known[switchPort{l.Switch, l.Port}] = l
+	}
+	links := make([]LinkResult, 0, len(f.attachments))
+	for _, a := range f.attachments {
+		l, ok := known[a.at]
+		if !ok {
+			l = LinkResult{Switch: a.at.sw, Port: a.at.port, Status: StatusPending, Reason: ReasonQueued}
+		}
+		links = append(links, l)
+	}
+	return links
 }

@@ -106,7 +106,10 @@ func (g *goal) obstacle(pg *portGoal, have switchdrivers.Port, exists bool, actu
 	case have.LAG != "":
 		return &refusal{ReasonUnsupported, fmt.Sprintf("%s is a member of %s, which has the VLANs", at, have.LAG), at}
 	}
-	if pg.owner == nil || !g.traits.HasVLANTable || g.sw.ManageVLANs {
+	if pg.owner == nil {
+		return g.unread
+	}
+	if !g.traits.HasVLANTable || g.sw.ManageVLANs {
 		return nil
 	}
 	for _, v := range pg.vlans {
@@ -131,7 +134,7 @@ func (g *goal) planVLANs(from, to *switchdrivers.State, actual switchdrivers.Sta
 		}
 	}
 	if v := g.sw.Idle.VLAN; v != 0 {
-		if _, exists := actual.VLANs[v]; !exists && len(g.ports) > 0 {
+		if _, exists := actual.VLANs[v]; !exists && len(g.ports) > 0 && g.unread == nil {
 			to.VLANs[v] = switchdrivers.VLAN{}
 			reasons[v] = "the idle VLAN"
 		}

@@ -32,6 +32,7 @@ type worker struct {
 	circuit circuit
 	refused map[string]trouble
 	drifted map[string]string // port -> the drift that was reported, so that it is said once
+	wishes  map[string]string // in a dry run: port -> the change that was logged, likewise
 	saveAt  time.Time
 	pollAt  time.Time
 	usedAt  time.Time
@@ -352,13 +353,18 @@ func (w *worker) conclude(ctx context.Context, g *goal, p plan, actual switchdri
 		}
 		outcomes[name] = o
 	}
+	wishes := map[string]string{}
 	for _, pc := range unsent.Ports {
 		if have, ok := actual.Ports[pc.Name]; ok && w.engine.opt.DryRun && !pc.From.SameForwarding(pc.To) {
 			outcomes[pc.Name] = outcome{StatusPending, ReasonDryRun, fmt.Sprintf("would change %s/%s from %q to %q: see `switchbind plan %s`",
 				w.name, pc.Name, pc.From, pc.To, w.name), &have}
+			if wishes[pc.Name] = outcomes[pc.Name].message; wishes[pc.Name] == w.wishes[pc.Name] {
+				continue
+			}
 			w.log.Info().Str("switch_port", pc.Name).Stringer("from", pc.From).Stringer("to", pc.To).Str("because", pc.Reason).Msg("dry run: would change")
 		}
 	}
+	w.wishes = wishes
 	w.report(ctx, g, outcomes, &actual, !unsent.IsEmpty() || refused != nil)
 	w.retryMismatches(outcomes, g)
 	return nil
