@@ -2,6 +2,7 @@ package portbinding
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -36,6 +37,9 @@ type worker struct {
 	pollAt  time.Time
 	usedAt  time.Time
 }
+
+// errGone says that the switch left the configuration in the middle of a pass.
+var errGone = errors.New("the switch was taken out of the configuration")
 
 // health is what others may see of a worker.
 type health struct {
@@ -241,7 +245,7 @@ func (w *worker) pass(ctx context.Context, fence Fence) {
 // fail drops the session, opens the circuit, and tells every binding that waits for this switch.
 func (w *worker) fail(ctx context.Context, err error) {
 	w.disconnect()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, errGone) {
 		return // we are stopping: nothing is known, the next start looks again
 	}
 	w.circuit.fail(err, time.Now())
