@@ -39,7 +39,11 @@ func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State)
 		}
 		news = true
 	}
-	if news {
+	fewer, err := w.disclaim(ctx, actual)
+	if err != nil {
+		return nil, err
+	}
+	if news || fewer {
 		if g = w.goal(); g == nil {
 			return nil, errGone
 		}
