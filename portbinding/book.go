@@ -327,6 +327,9 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 			}
 			for _, stray := range slices.Concat(r.Unexplained, r.Releasing) {
 				at := b.resolveLAG(switchPort{r.Name, stray.Port})
+				if stray.Late && b.asked(e, a.at, v).Before(stray.Since) {
+					continue
+				}
 				if at != a.at && stray.VLANs.Contains(v.VLAN) && b.carries(r.Name, v.PhysicalNetwork) && !b.explained(at, v) {
 					in = append(in, fmt.Sprintf("%s (unexplained: switchbind release %s --because TEXT makes it idle, "+
 						"switchbind forget %s --because TEXT leaves it as it is)", at, at, at))

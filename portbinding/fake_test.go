@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -147,6 +148,13 @@ func (o *fakeOutbox) Drift(_ context.Context, d Drift) error {
 	defer o.mu.Unlock()
 	o.drifts = append(o.drifts, d)
 	return nil
+}
+
+// set makes every publication fail, or succeed again.
+func (o *fakeOutbox) set(fail error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail = fail
 }
 
 // of returns the statuses that were said of a port, in order: "pending/port-taken".
@@ -358,10 +366,14 @@ type site struct {
 	sequence uint64
 	fence    Fence
 	quiet    bool // signals are dropped, as they are while nobody owns a switch
+	deaf     bool // signals cannot be sent
 }
 
 // Dirty makes the site the Signals of its engine: it hands them straight on.
 func (s *site) Dirty(_ context.Context, switches ...string) error {
+	if s.deaf {
+		return errors.New("no stream for signals")
+	}
 	if s.engine == nil || s.quiet {
 		return nil
 	}
