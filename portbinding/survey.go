@@ -10,10 +10,11 @@ import (
 )
 
 // study takes note of what a reading says beyond the ports of the goal: LAG membership, and, the first time, VLANs on bindable
-// ports that nothing explains. Where that changes the goal, the new one is returned.
+// ports that nothing explains. It returns the goal as it is now: logging in takes some switches seconds, and what came meanwhile is
+// to be part of this pass and not the next.
 func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) (*goal, error) {
 	w.engine.mu.Lock()
-	news := w.engine.book.setLAGs(w.name, actual)
+	w.engine.book.setLAGs(w.name, actual)
 	w.engine.mu.Unlock()
 	if !g.record.Surveyed {
 		w.engine.mu.RLock()
@@ -35,12 +36,8 @@ func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State)
 				return nil, err
 			}
 		}
-		news = true
 	}
-	if news {
-		g = w.goal()
-	}
-	return g, nil
+	return w.goal(), nil
 }
 
 // unexplained lists the VLANs found on ports that could be bound but for which no binding speaks. VLAN 1 is left out unless the
@@ -81,17 +78,32 @@ func (b *book) knownAt(at switchPort) switchdrivers.VLANSet {
 	return known
 }
 
-// wakeGated marks the switches dirty that may have been waiting for this one to be read.
+// wakeGated marks the switches dirty that were waiting for this one to be read and now wait for no other: until the last switch of a
+// physical network is read nobody there may proceed, and to look in vain after every single one takes for ever in a large site.
 func (e *Engine) wakeGated(ctx context.Context, physical []string) error {
 	var names []string
 	e.mu.RLock()
+	free := slices.DeleteFunc(slices.Clone(physical), e.book.gated)
 	for _, name := range e.book.inv.Names() {
-		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) {
+		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(free, p) }) {
 			names = append(names, name)
 		}
 	}
 	e.mu.RUnlock()
+	if len(names) == 0 {
+		return nil
+	}
 	return e.opt.Signals.Dirty(ctx, names...)
+}
+
+// gated reports whether a switch of the physical network is still to be read for the first time.
+func (b *book) gated(physicalNetwork string) bool {
+	for name, r := range b.records {
+		if sw := b.inv.Switch(name); r.Gating && sw != nil && slices.Contains(sw.PhysicalNetworks, physicalNetwork) {
+			return true
+		}
+	}
+	return false
 }
 
 // changeRecord changes what the ledger has about a switch. change returns false when there is nothing to store.

@@ -271,6 +271,10 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 	if g, err = w.study(ctx, g, actual); err != nil {
 		return err
 	}
+	if g == nil || g.record.Paused != nil {
+		w.nudge() // somebody took the switch out or paused it meanwhile; the next pass says so
+		return nil
+	}
 	if !g.readBy(scope) {
 		// What was read showed that other ports matter: links that lead to a LAG, bindings that may proceed.
 		if actual, err = w.read(ctx, switchdrivers.Scope{}); err != nil {
