@@ -80,8 +80,8 @@ func (b *book) record(name string) *SwitchRecord {
 
 func (b *book) retired(sw string) bool { return b.record(sw).Retired != nil }
 
-// setLAGs takes note of a switch's LAG membership and reports whether it is news.
-func (b *book) setLAGs(sw string, actual switchdrivers.State) bool {
+// setLAGs takes note of a switch's LAG membership.
+func (b *book) setLAGs(sw string, actual switchdrivers.State) {
 	now := map[string]string{}
 	for lag, members := range actual.LAGs {
 		for _, member := range members.Members {
@@ -89,7 +89,7 @@ func (b *book) setLAGs(sw string, actual switchdrivers.State) bool {
 		}
 	}
 	if maps.Equal(now, b.lagOf[sw]) {
-		return false
+		return
 	}
 	b.lagOf = maps.Clone(b.lagOf)
 	b.lagOf[sw] = now
@@ -98,7 +98,6 @@ func (b *book) setLAGs(sw string, actual switchdrivers.State) bool {
 		b.unindex(id)
 		b.index(e)
 	}
-	return true
 }
 
 func (b *book) resolveLAG(at switchPort) switchPort {

@@ -101,17 +101,32 @@ func (b *book) knownAt(at switchPort) switchdrivers.VLANSet {
 	return known
 }
 
-// wakeGated marks the switches dirty that may have been waiting for this one to be read.
+// wakeGated marks the switches dirty that were waiting for this one to be read and now wait for no other: until the last switch of a
+// physical network is read nobody there may proceed, and to look in vain after every single one takes for ever in a large site.
 func (e *Engine) wakeGated(ctx context.Context, physical []string) error {
 	var names []string
 	e.mu.RLock()
+	free := slices.DeleteFunc(slices.Clone(physical), e.book.gated)
 	for _, name := range e.book.inv.Names() {
-		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) {
+		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(free, p) }) {
 			names = append(names, name)
 		}
 	}
 	e.mu.RUnlock()
+	if len(names) == 0 {
+		return nil
+	}
 	return e.opt.Signals.Dirty(ctx, names...)
+}
+
+// gated reports whether a switch of the physical network is still to be read for the first time.
+func (b *book) gated(physicalNetwork string) bool {
+	for name, r := range b.records {
+		if sw := b.inv.Switch(name); r.Gating && sw != nil && slices.Contains(sw.PhysicalNetworks, physicalNetwork) {
+			return true
+		}
+	}
+	return false
 }
 
 // changeRecord changes what the ledger has about a switch. change returns false when there is nothing to store.

@@ -305,6 +305,10 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 	if g = w.goal(); g == nil {
 		return errGone
 	}
+	if g.record.Paused != nil {
+		w.nudge() // somebody paused the switch meanwhile; the next pass says so
+		return nil
+	}
 	if !g.readBy(scope) {
 		if actual, err = w.read(ctx, g.scope()); err != nil {
 			return err
