@@ -224,7 +224,7 @@ func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, er
 		e.book.put(entry)
 	}
 	for _, r := range t.records {
-		e.book.records[r.Name] = r
+		e.book.putRecord(r)
 	}
 	for name := range dirty {
 		if e.book.inv.Switch(name) == nil {

@@ -12,9 +12,10 @@ import (
 // study takes note of what a reading says beyond the ports of the goal: LAG membership, and, the first time, VLANs on bindable
 // ports that nothing explains. Where that changes the goal, the new one is returned.
 func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) (*goal, error) {
-	w.engine.mu.Lock()
-	news := w.engine.book.setLAGs(w.name, actual)
-	w.engine.mu.Unlock()
+	news, err := w.engine.regroup(ctx, w.name, actual)
+	if err != nil {
+		return nil, err
+	}
 	if !g.record.Surveyed {
 		var found []Stray
 		gating := g.record.Gating
