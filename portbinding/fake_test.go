@@ -25,6 +25,13 @@ type fakeLedger struct {
 	versions map[string]uint64
 	fail     error // returned by every write while set
 	puts     int
+	onPut    func() // called before entries are stored, without the lock
+}
+
+func (l *fakeLedger) set(fail error, onPut func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail, l.onPut = fail, onPut
 }
 
 func newFakeLedger() *fakeLedger {
@@ -56,6 +63,12 @@ func (l *fakeLedger) Load(context.Context) ([]*Entry, []*SwitchRecord, error) {
 }
 
 func (l *fakeLedger) Put(_ context.Context, entries ...*Entry) ([]uint64, error) {
+	l.mu.Lock()
+	onPut := l.onPut
+	l.mu.Unlock()
+	if onPut != nil {
+		onPut()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {

@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -308,9 +309,9 @@ func TestLostSignalIsSentAgain(t *testing.T) {
 func TestLostOwnershipIsNotAnAnswer(t *testing.T) {
 	run(t, func(t *testing.T) {
 		s := newSite(t, 1)
-		owned := false
+		var owned atomic.Bool
 		s.fence = func(context.Context) error {
-			if !owned {
+			if !owned.Load() {
 				return errors.New("another process owns the switch")
 			}
 			return nil
@@ -322,7 +323,7 @@ func TestLostOwnershipIsNotAnAnswer(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantStatuses(t, s, 1)
-		owned = true
+		owned.Store(true)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		wantStatuses(t, s, 1, "bound")
