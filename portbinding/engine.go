@@ -189,6 +189,17 @@ func (t *transaction) mark(names map[string]bool) {
 // commit publishes the results, stores, and then changes memory. The caller holds write. Results go first: a crash between the two
 // repeats a result, the other order would lose one. It returns the switches that must look again; they have been told.
 func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, error) {
+	dirty, err := e.keep(ctx, t)
+	if err != nil {
+		return dirty, fmt.Errorf("%w: %w", errNotKept, err)
+	}
+	return dirty, nil
+}
+
+// errNotKept says that the ledger, the outbox or the signals failed: no switch is to blame.
+var errNotKept = errors.New("not kept")
+
+func (e *Engine) keep(ctx context.Context, t transaction) (map[string]bool, error) {
 	if len(t.results) > 0 {
 		if err := e.opt.Outbox.Results(ctx, t.results...); err != nil {
 			return nil, fmt.Errorf("results cannot be published: %w", err)

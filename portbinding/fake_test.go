@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -373,13 +374,13 @@ type site struct {
 	opt      Options
 	sequence uint64
 	fence    Fence
-	quiet    bool // signals are dropped, as they are while nobody owns a switch
-	deaf     bool // signals cannot be sent
+	quiet    bool        // signals are dropped, as they are while nobody owns a switch
+	deaf     atomic.Bool // signals cannot be sent
 }
 
 // Dirty makes the site the Signals of its engine: it hands them straight on.
 func (s *site) Dirty(_ context.Context, switches ...string) error {
-	if s.deaf {
+	if s.deaf.Load() {
 		return errors.New("no stream for signals")
 	}
 	if s.engine == nil || s.quiet {

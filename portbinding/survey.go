@@ -114,15 +114,20 @@ func (b *book) knownAt(at switchPort) switchdrivers.VLANSet {
 
 // wakeGated marks the switches dirty that may have been waiting for this one to be read.
 func (e *Engine) wakeGated(ctx context.Context, physical []string) error {
-	var names []string
+	e.write.Lock()
+	defer e.write.Unlock()
+	var t transaction
+	names := map[string]bool{}
 	e.mu.RLock()
 	for _, name := range e.book.inv.Names() {
 		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) {
-			names = append(names, name)
+			names[name] = true
 		}
 	}
 	e.mu.RUnlock()
-	return e.opt.Signals.Dirty(ctx, names...)
+	t.mark(names)
+	_, err := e.commit(ctx, t)
+	return err
 }
 
 // changeRecord changes what the ledger has about a switch. change returns false when there is nothing to store.
