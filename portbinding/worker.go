@@ -274,6 +274,12 @@ func (w *worker) fail(ctx context.Context, err error) {
 		w.soonAt = time.Now().Add(soon)
 		return
 	}
+	if errors.Is(err, errNotKept) {
+		w.log.Error().Err(err).Msg("nothing is written to a switch while the ledger cannot be")
+		w.show("not-kept", err.Error(), time.Time{})
+		w.soonAt = time.Now().Add(soon)
+		return
+	}
 	w.circuit.fail(err, time.Now())
 	w.show(string(reasonOf(err)), err.Error(), w.circuit.until)
 	w.log.Warn().Err(err).Time("retry_at", w.circuit.until).Msg("switch cannot be worked with")
