@@ -377,7 +377,7 @@ func (e *Engine) adopt(b *book, entry *Entry, v verdict, t *transaction) {
 	done := entry.Finished && entry.Answer.Status != ""
 	switch v {
 	case changed:
-		entry.Accepted, entry.Attempts, entry.Settled = now, 0, false
+		entry.Accepted, entry.Attempts, entry.Settled, entry.Verified = now, 0, false, nil
 		b.settle(entry, now)
 		entry.question()
 	case again, updated:
