@@ -348,6 +348,7 @@ func (e *Engine) Import(ctx context.Context, l LedgerExport, by string) (Operato
 		if cur == nil {
 			next = backup.clone()
 			next.Version = 0
+			e.after(next)
 			added++
 		} else {
 			next = cur.clone()
