@@ -324,11 +324,17 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 			if sw := b.inv.Switch(r.Name); sw != nil && sw.Unexplained == "report" {
 				continue
 			}
-			for _, stray := range slices.Concat(r.Unexplained, r.Releasing) {
-				at := b.resolveLAG(switchPort{r.Name, stray.Port})
-				if at != a.at && stray.VLANs.Contains(v.VLAN) && b.carries(r.Name, v.PhysicalNetwork) && !b.explained(at, v) {
-					in = append(in, fmt.Sprintf("%s (unexplained: switchbind release %s --because TEXT makes it idle, "+
-						"switchbind forget %s --because TEXT leaves it as it is)", at, at, at))
+			for _, strays := range [][]Stray{r.Unexplained, r.Releasing} { // not joined: this runs for every VLAN of every binding
+				for i := range strays {
+					stray := &strays[i]
+					if !stray.VLANs.Contains(v.VLAN) {
+						continue
+					}
+					at := b.resolveLAG(switchPort{r.Name, stray.Port})
+					if at != a.at && b.carries(r.Name, v.PhysicalNetwork) && !b.explained(at, v) {
+						in = append(in, fmt.Sprintf("%s (unexplained: switchbind release %s --because TEXT makes it idle, "+
+							"switchbind forget %s --because TEXT leaves it as it is)", at, at, at))
+					}
 				}
 			}
 		}
