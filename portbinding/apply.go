@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/switchbind/switchbind/switchdrivers"
 )
@@ -34,12 +35,17 @@ func (a *applier) apply(ctx context.Context, c switchdrivers.Change) error {
 		return nil
 	}
 	if err := a.fence(ctx); err != nil {
-		return err
+		return fmt.Errorf("%w: %w", errNotOurs, err)
 	}
 	a.sent++
 	err := a.driver.Apply(ctx, c)
 	var no *switchdrivers.RefusedError
-	if err == nil || !errors.As(err, &no) {
+	var cannot *switchdrivers.UnsupportedError
+	switch {
+	case errors.As(err, &no):
+	case errors.As(err, &cannot): // a part of the change cannot even be written down, or the whole is too long
+		return a.split(ctx, c, err)
+	default:
 		return err
 	}
 	rest, blamed := a.blame(c, no)

@@ -327,7 +327,7 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 			for _, strays := range [][]Stray{r.Unexplained, r.Releasing} { // not joined: this runs for every VLAN of every binding
 				for i := range strays {
 					stray := &strays[i]
-					if !stray.VLANs.Contains(v.VLAN) {
+					if !stray.VLANs.Contains(v.VLAN) || stray.Late && b.asked(e, a.at, v).Before(stray.Since) {
 						continue
 					}
 					at := b.resolveLAG(switchPort{r.Name, stray.Port})

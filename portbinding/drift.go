@@ -2,7 +2,6 @@ package portbinding
 
 import (
 	"context"
-	"maps"
 	"time"
 )
 
@@ -19,12 +18,14 @@ func (w *worker) tellDrift(ctx context.Context, g *goal, ports []PortDrift) {
 				Bool("repair", g.sw.Drift != "report").Msg("drift: the switch was changed by somebody else")
 		}
 	}
-	w.drifted = maps.Clone(now)
 	if len(news) == 0 {
+		w.drifted = now
 		return
 	}
 	drift := Drift{Switch: w.name, Found: time.Now().UTC(), Repaired: g.sw.Drift != "report" && !w.engine.opt.DryRun, Ports: news}
 	if err := w.engine.opt.Outbox.Drift(ctx, drift); err != nil {
 		w.log.Warn().Err(err).Msg("drift could not be published")
+		return // the next pass that finds it says so again
 	}
+	w.drifted = now
 }

@@ -48,6 +48,8 @@ type Engine struct {
 	mu    sync.RWMutex
 	book  *book
 	last  time.Time // the newest time given out, guarded by write
+	// owed are switches that could not be marked dirty although the ledger was changed; the next commit does it. Guarded by write.
+	owed map[string]bool
 
 	workers map[string]*worker      // guarded by mu
 	held    map[string]heldSnapshot // by source, guarded by mu
@@ -217,10 +219,9 @@ func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, er
 		r.Version = version
 	}
 	e.mu.Lock()
-	dirty := maps.Clone(t.dirty)
-	if dirty == nil {
-		dirty = map[string]bool{}
-	}
+	dirty := map[string]bool{}
+	maps.Copy(dirty, e.owed)
+	maps.Copy(dirty, t.dirty)
 	for _, entry := range t.entries {
 		before := e.book.facts[entry.PortID]
 		was := e.book.entries[entry.PortID]
@@ -243,9 +244,11 @@ func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, er
 	e.mu.Unlock()
 	if len(dirty) > 0 {
 		if err := e.opt.Signals.Dirty(ctx, slices.Sorted(maps.Keys(dirty))...); err != nil {
+			e.owed = dirty
 			return dirty, fmt.Errorf("switches cannot be marked dirty: %w", err)
 		}
 	}
+	e.owed = nil
 	for _, r := range t.results {
 		e.logResult(r)
 	}

@@ -403,3 +403,24 @@ func TestDryRunWritesNothing(t *testing.T) {
 		}
 	})
 }
+
+// What arrives while the switch is being read is part of the same change.
+func TestWhatArrivesDuringTheLoginIsPartOfTheChange(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		leaf := s.switches["leaf1"]
+		leaf.fault(func() { leaf.delay = time.Second })
+		for i := 1; i <= 7; i++ {
+			s.send(bound(i, 100+i, "leaf1/Ethernet"+string(rune('0'+i))))
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := leaf.changes(); n != 1 {
+			t.Errorf("7 bindings within one login took %d changes, want 1", n)
+		}
+	})
+}

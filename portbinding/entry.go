@@ -138,6 +138,9 @@ type Stray struct {
 	Port  string                `json:"port"`
 	VLANs switchdrivers.VLANSet `json:"vlans"`
 	Since time.Time             `json:"since"`
+	// Late says that bindings were verified in these VLANs when the stray was found: it keeps newcomers out, but does not take the
+	// VLAN away from those who asked before.
+	Late bool `json:"late,omitempty"`
 }
 
 // Remark records who did something, when and why.

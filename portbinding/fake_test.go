@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -149,6 +150,13 @@ func (o *fakeOutbox) Drift(_ context.Context, d Drift) error {
 	return nil
 }
 
+// set makes every publication fail, or succeed again.
+func (o *fakeOutbox) set(fail error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.fail = fail
+}
+
 // of returns the statuses that were said of a port, in order: "pending/port-taken".
 func (o *fakeOutbox) of(port string) []string {
 	o.mu.Lock()
@@ -190,6 +198,7 @@ type fakeSwitch struct {
 	onRead   func()                                  // called before a reading, without the lock
 	watch    func(before, after switchdrivers.State) // sees every change of state
 	sessions int
+	delay    time.Duration // before every reading
 }
 
 func newFakeSwitch(name string, ports int) *fakeSwitch {
@@ -245,6 +254,10 @@ func (s *fakeSwitch) fault(f func()) {
 type fakeDriver struct{ *fakeSwitch }
 
 func (d fakeDriver) Read(_ context.Context, scope switchdrivers.Scope) (switchdrivers.State, error) {
+	d.mu.Lock()
+	delay := d.delay
+	d.mu.Unlock()
+	time.Sleep(delay)
 	d.mu.Lock()
 	onRead := d.onRead
 	d.mu.Unlock()
@@ -353,10 +366,14 @@ type site struct {
 	sequence uint64
 	fence    Fence
 	quiet    bool // signals are dropped, as they are while nobody owns a switch
+	deaf     bool // signals cannot be sent
 }
 
 // Dirty makes the site the Signals of its engine: it hands them straight on.
 func (s *site) Dirty(_ context.Context, switches ...string) error {
+	if s.deaf {
+		return errors.New("no stream for signals")
+	}
 	if s.engine == nil || s.quiet {
 		return nil
 	}

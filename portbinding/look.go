@@ -214,28 +214,17 @@ func (e *Engine) planOne(ctx context.Context, b *book, name string) PlanView {
 		return view
 	}
 	view.Platform = sw.Driver + "/" + sw.Dialect
-	var actual switchdrivers.State
-	var failed error
-	if err := w.ask(ctx, func(wctx context.Context) {
-		// The whole switch, and the caller's patience: whichever ends first ends the reading.
-		if reason := reasonOf(w.circuit.err); w.circuit.open(time.Now()) && (reason == ReasonAuthFailed || reason == ReasonHostKey) {
-			failed = w.circuit.err // asking must not lock an account
-			return
-		}
-		rctx, cancel := context.WithCancel(wctx)
-		defer cancel()
-		defer context.AfterFunc(ctx, cancel)()
-		if actual, failed = w.read(rctx, switchdrivers.Scope{}); failed != nil {
-			w.disconnect()
-		}
-	}); err != nil {
-		failed = err
-	}
-	if failed != nil {
-		view.Error = failed.Error()
+	actual, err := w.peek(ctx)
+	if err != nil {
+		view.Error = err.Error()
 		return view
 	}
 	e.mu.RLock()
+	if b.inv.Switch(name) == nil { // it was just taken out of the configuration
+		e.mu.RUnlock()
+		view.Error = b.unknownSwitch(name).Error()
+		return view
+	}
 	g := b.goalOf(name)
 	e.mu.RUnlock()
 	p := planFor(g, actual, nil)
@@ -260,4 +249,32 @@ func (e *Engine) planOne(ctx context.Context, b *book, name string) PlanView {
 		view.Script = script
 	}
 	return view
+}
+
+// peek reads the whole switch between two passes. Whichever ends first, the worker or the caller's patience, ends the reading.
+func (w *worker) peek(ctx context.Context) (switchdrivers.State, error) {
+	type reading struct {
+		actual switchdrivers.State
+		err    error
+	}
+	got := make(chan reading, 1) // the caller may be gone when the switch answers
+	err := w.ask(ctx, func(wctx context.Context) {
+		if reason := reasonOf(w.circuit.err); w.circuit.open(time.Now()) && (reason == ReasonAuthFailed || reason == ReasonHostKey) {
+			got <- reading{err: w.circuit.err} // asking must not lock an account
+			return
+		}
+		rctx, cancel := context.WithCancel(wctx)
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		actual, err := w.read(rctx, switchdrivers.Scope{})
+		if err != nil {
+			w.disconnect()
+		}
+		got <- reading{actual, err}
+	})
+	if err != nil {
+		return switchdrivers.State{}, err
+	}
+	r := <-got
+	return r.actual, r.err
 }

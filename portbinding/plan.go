@@ -17,8 +17,9 @@ type plan struct {
 }
 
 // aside is what the worker knows about ports that the switch refused to change: for those the plan falls back to the idle state,
-// so that a port is never left in the VLAN of its former tenant because it could not be put into that of the next.
-type aside map[string]switchdrivers.Port // port -> the state that was refused
+// so that a port is never left in the VLAN of its former tenant because it could not be put into that of the next; and where that
+// was refused as well, it waits.
+type aside map[string]trouble
 
 // planFor compares the goal with the actual state and returns the change, without regard to what it takes to send it. It is
 // pure: "plan" on the command line and the worker call it alike.
@@ -38,6 +39,9 @@ func planFor(g *goal, actual switchdrivers.State, refused aside) plan {
 		}
 		if no := g.obstacle(pg, have, exists, actual); no != nil {
 			p.blocked[name] = no
+			continue
+		}
+		if no, ok := refused[name]; ok && no.stuck && no.want.SameForwarding(pg.want) {
 			continue
 		}
 		settled := pg.settled()
@@ -81,7 +85,7 @@ func (pg *portGoal) settled() bool {
 // effectiveWant is the goal's port with what it leaves to the switch as it is, or the idle state where the wish was refused.
 func (g *goal) effectiveWant(pg *portGoal, have switchdrivers.Port, refused aside) switchdrivers.Port {
 	want := pg.want
-	if no, ok := refused[pg.port]; ok && no.SameForwarding(want) {
+	if no, ok := refused[pg.port]; ok && no.want.SameForwarding(want) {
 		want = g.sw.Idle.Port()
 	}
 	if want.Description == "" && !strings.HasPrefix(have.Description, describePrefix) {

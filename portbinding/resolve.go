@@ -60,6 +60,9 @@ func resolve(b Binding, inv *switchdrivers.Inventory) ([]attachment, *refusal) {
 			return nil, no
 		}
 		want, vlans, no := desiredPort(b, sw, platform.Traits())
+		if no == nil {
+			no = notParking(vlans, inv)
+		}
 		if no != nil {
 			no.at = at
 			return nil, no
@@ -70,6 +73,16 @@ func resolve(b Binding, inv *switchdrivers.Inventory) ([]attachment, *refusal) {
 		}
 	}
 	return out, nil
+}
+
+// notParking refuses the VLANs in which idle ports are parked: they are enabled, and whoever hangs there is nobody's tenant.
+func notParking(vlans []HeldVLAN, inv *switchdrivers.Inventory) *refusal {
+	for _, v := range vlans {
+		if inv.Parking(v.PhysicalNetwork).Contains(v.VLAN) {
+			return refuse(ReasonVLANNotAllowed, "VLAN %d is where idle ports of %s are parked (idle.vlan)", v.VLAN, v.PhysicalNetwork)
+		}
+	}
+	return nil
 }
 
 // findSwitch names the switch of a link. A MAC that is not the named switch's is never papered over with the name: a node that

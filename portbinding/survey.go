@@ -10,22 +10,23 @@ import (
 )
 
 // study takes note of what a reading says beyond the ports of the goal: LAG membership, and, the first time, VLANs on bindable
-// ports that nothing explains. It returns the goal as it is now: logging in takes some switches seconds, and what came meanwhile is
-// to be part of this pass and not the next.
-func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) (*goal, error) {
+// ports that nothing explains. Either may change the goal.
+func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) error {
 	w.engine.mu.Lock()
 	w.engine.book.setLAGs(w.name, actual)
 	w.engine.mu.Unlock()
 	if !g.record.Surveyed {
-		w.engine.mu.RLock()
-		found := w.engine.book.unexplained(w.name, actual, time.Now().UTC())
-		w.engine.mu.RUnlock()
+		var found []Stray
 		gating := g.record.Gating
 		if err := w.engine.changeRecord(ctx, w.name, func(r *SwitchRecord) bool {
+			now := w.engine.now()
+			w.engine.mu.RLock()
+			defer w.engine.mu.RUnlock()
+			found = w.engine.book.unexplained(g.sw, g.traits, actual, now)
 			r.Surveyed, r.Gating, r.Retired, r.Unexplained = true, false, nil, found
 			return true
 		}); err != nil {
-			return nil, err
+			return err
 		}
 		for _, h := range found {
 			w.log.Warn().Str("switch_port", h.Port).Stringer("vlans", h.VLANs).Str("policy", g.sw.Unexplained).
@@ -33,20 +34,19 @@ func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State)
 		}
 		if gating {
 			if err := w.engine.wakeGated(ctx, g.sw.PhysicalNetworks); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return w.goal(), nil
+	return w.disclaim(ctx, actual)
 }
 
 // unexplained lists the VLANs found on ports that could be bound but for which no binding speaks. VLAN 1 is left out unless the
 // operator gives it to tenants: it is what every port of a fresh switch is in. So are VLANs that no binding can get here.
-func (b *book) unexplained(name string, actual switchdrivers.State, now time.Time) []Stray {
-	sw, traits := b.inv.Switch(name), b.inv.Platform(name).Traits()
+func (b *book) unexplained(sw *switchdrivers.Switch, traits switchdrivers.Traits, actual switchdrivers.State, now time.Time) []Stray {
 	var found []Stray
 	for port, have := range actual.Ports {
-		at := switchPort{name, port}
+		at := switchPort{sw.Name, port}
 		if mayBind(sw, port) != nil || have.LAG != "" {
 			continue
 		}
@@ -56,12 +56,35 @@ func (b *book) unexplained(name string, actual switchdrivers.State, now time.Tim
 		} else {
 			vlans = vlans.Minus(vlans.Minus(sw.AllowedVLANs))
 		}
-		if vlans = vlans.Minus(b.knownAt(at)); !vlans.IsEmpty() {
-			found = append(found, Stray{Port: port, VLANs: vlans, Since: now})
+		vlans = vlans.Minus(b.knownAt(at))
+		inUse := b.inUse(vlans, sw.PhysicalNetworks)
+		if early := vlans.Minus(inUse); !early.IsEmpty() {
+			found = append(found, Stray{Port: port, VLANs: early, Since: now})
+		}
+		if !inUse.IsEmpty() {
+			found = append(found, Stray{Port: port, VLANs: inUse, Since: now, Late: true})
 		}
 	}
-	slices.SortFunc(found, func(x, y Stray) int { return strings.Compare(x.Port, y.Port) })
+	slices.SortStableFunc(found, func(x, y Stray) int { return strings.Compare(x.Port, y.Port) })
 	return found
+}
+
+// inUse is the part of some VLANs in which a binding was verified.
+func (b *book) inUse(vlans switchdrivers.VLANSet, physical []string) switchdrivers.VLANSet {
+	var used switchdrivers.VLANSet
+	for key, networks := range b.held {
+		if !vlans.Contains(key.vlan) || !slices.Contains(physical, key.physicalNetwork) {
+			continue
+		}
+		for _, ids := range networks {
+			for id := range ids {
+				if e := b.entries[id]; e.Settled && e.Effective() != nil {
+					used = used.With(key.vlan)
+				}
+			}
+		}
+	}
+	return used
 }
 
 // knownAt is the VLANs for which an entry claims or leaves the port.

@@ -13,7 +13,7 @@ func (w *worker) report(ctx context.Context, g *goal, outcomes map[string]outcom
 	if err := w.engine.take(ctx, report{goal: g, outcomes: outcomes, actual: actual, tried: tried}); err != nil && ctx.Err() == nil {
 		// The switch is what it is; only our knowledge of it could not be kept. Look again soon.
 		w.log.Error().Err(err).Msg("what was found out could not be kept")
-		w.pollAt = time.Now().Add(2 * time.Second)
+		w.soonAt = time.Now().Add(soon)
 	}
 }
 

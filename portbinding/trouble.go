@@ -12,6 +12,7 @@ type trouble struct {
 	want    switchdrivers.Port
 	err     error
 	refused bool
+	stuck   bool      // the switch would not even make the port idle
 	until   time.Time // when it is tried again; zero when that is now
 	times   int
 }
@@ -35,18 +36,37 @@ func (w *worker) retryMismatches(outcomes map[string]outcome, g *goal) {
 	}
 }
 
-// setAside remembers the ports that the switch refused.
-func (w *worker) setAside(g *goal, refused map[string]error) {
-	for name, err := range refused {
-		pg := g.ports[name]
-		if pg == nil {
+// setAside remembers what the switch refused. It reports whether ports have to be made idle, because they could not be put into
+// the state that was wished for.
+func (w *worker) setAside(g *goal, c switchdrivers.Change, a *applier) (retreat bool) {
+	for _, pc := range c.Ports {
+		err, pg := a.refused[pc.Name], g.ports[pc.Name]
+		if err == nil || pg == nil {
 			continue
 		}
-		r := trouble{want: pg.want, err: err, refused: true, times: w.refused[name].times + 1}
-		r.until = time.Now().Add(min(30*w.circuit.pace.First<<min(r.times-1, 16), w.circuit.pace.Most))
-		w.refused[name] = r
-		w.log.Warn().Str("switch_port", name).Err(err).Time("retry_at", r.until).Msg("switch refused a port; the rest goes on")
+		r := trouble{want: pg.want, err: err, refused: true, stuck: pc.To.SameForwarding(g.sw.Idle.Port()), times: w.refused[pc.Name].times + 1}
+		r.until = time.Now().Add(w.patience(r.times))
+		w.refused[pc.Name] = r
+		retreat = retreat || !r.stuck
+		w.log.Warn().Str("switch_port", pc.Name).Err(err).Time("retry_at", r.until).Msg("switch refused a port; the rest goes on")
 	}
+	for _, v := range c.Delete {
+		err := a.vlans[v.ID]
+		if err == nil {
+			delete(w.undeleted, v.ID)
+			continue
+		}
+		r := trouble{err: err, refused: true, times: w.undeleted[v.ID].times + 1}
+		r.until = time.Now().Add(w.patience(r.times))
+		w.undeleted[v.ID] = r
+		w.log.Warn().Stringer("vlan", v.ID).Err(err).Time("retry_at", r.until).Msg("switch refused to delete a VLAN")
+	}
+	return retreat
+}
+
+// patience is how long what the switch refused so many times is left alone.
+func (w *worker) patience(times int) time.Duration {
+	return min(30*w.circuit.pace.First<<min(times-1, 16), w.circuit.pace.Most)
 }
 
 // aside is the plan's view of what was refused: ports whose retry is not due yet.
@@ -59,7 +79,7 @@ func (w *worker) aside(g *goal) aside {
 			continue
 		}
 		if r.refused && !r.until.IsZero() && r.want.SameForwarding(pg.want) {
-			out[name] = r.want
+			out[name] = r
 		}
 	}
 	return out

@@ -2,7 +2,9 @@ package portbinding
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,9 +36,25 @@ type worker struct {
 	drifted map[string]string // port -> the drift that was reported, so that it is said once
 	wishes  map[string]string // in a dry run: port -> the change that was logged, likewise
 	saveAt  time.Time
-	pollAt  time.Time
-	usedAt  time.Time
+	// unsavedFrom is when the oldest change was made that is not saved: a switch that is never quiet is saved all the same.
+	unsavedFrom time.Time
+	pollAt      time.Time
+	soonAt      time.Time // another look is due then, whatever the circuit says: what was found out could not be told
+	usedAt      time.Time
+	// dormant says that we may not work on the switch: nothing is due until somebody wakes us.
+	dormant bool
+	// undeleted are VLANs that the switch would not delete, and when that is tried again.
+	undeleted map[switchdrivers.VLANID]trouble
 }
+
+// errGone says that the switch left the configuration in the middle of a pass.
+var errGone = errors.New("the switch was taken out of the configuration")
+
+// errNotOurs says that the fence stopped a write: another process owns the switch, or nobody knows.
+var errNotOurs = errors.New("not written")
+
+// soon is when something is tried again that failed for no fault of the switch.
+const soon = 2 * time.Second
 
 // health is what others may see of a worker.
 type health struct {
@@ -51,7 +69,7 @@ func newWorker(e *Engine, name string) *worker {
 		engine: e, name: name, log: e.log.With().Str("switch", name).Logger(),
 		wake: make(chan struct{}, 1), asks: make(chan func(context.Context)), done: make(chan struct{}),
 		circuit: circuit{pace: e.opt.Backoff}, refused: map[string]trouble{}, drifted: map[string]string{},
-		view: health{state: "unread"},
+		undeleted: map[switchdrivers.VLANID]trouble{}, view: health{state: "unread"},
 	}
 }
 
@@ -138,17 +156,20 @@ func (w *worker) nextWait(now time.Time) time.Duration {
 			next = t
 		}
 	}
-	if w.circuit.err != nil {
+	if w.driver != nil {
+		earliest(w.usedAt.Add(w.timeouts().Idle))
+	}
+	earliest(w.soonAt)
+	switch {
+	case w.dormant:
+	case w.circuit.err != nil:
 		earliest(w.circuit.until)
-	} else {
+	default:
 		earliest(w.saveAt)
 		earliest(w.pollAt)
 		for _, r := range w.refused {
 			earliest(r.until)
 		}
-	}
-	if w.driver != nil {
-		earliest(w.usedAt.Add(w.timeouts().Idle))
 	}
 	return max(next.Sub(now), 0)
 }
@@ -170,18 +191,19 @@ func (w *worker) turn(ctx context.Context, look bool) {
 	w.mu.Unlock()
 	if renewed || forced {
 		w.circuit.reset()
-		w.refused = map[string]trouble{}
+		w.refused, w.undeleted = map[string]trouble{}, map[switchdrivers.VLANID]trouble{}
 		look = true
 	}
 	if renewed || fence == nil {
 		w.disconnect()
 	}
 	now := time.Now()
-	if fence == nil {
-		w.pollAt, w.saveAt = time.Time{}, time.Time{}
+	if w.dormant = fence == nil; w.dormant {
+		w.pollAt, w.saveAt, w.unsavedFrom, w.soonAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
 		return
 	}
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	look = look || due(w.soonAt)
 	if w.circuit.err != nil {
 		look = look || due(w.circuit.until)
 	} else {
@@ -194,12 +216,13 @@ func (w *worker) turn(ctx context.Context, look bool) {
 			}
 		}
 	}
-	switch {
-	case look:
-		w.pollAt = time.Time{} // whoever of the following wants another look says when: one that is due already would never end
+	if look {
+		// Whoever of the following wants another look says when: one that is due already would never end.
+		w.pollAt, w.soonAt = time.Time{}, time.Time{}
 		w.pass(ctx, fence)
-	case w.circuit.err == nil && due(w.saveAt):
-		w.save(ctx, fence)
+	}
+	if now = time.Now(); w.circuit.err == nil && due(w.saveAt) {
+		w.save(ctx, fence) // also right after a pass: a switch with much to do is saved, too
 	}
 	if w.driver != nil && !time.Now().Before(w.usedAt.Add(w.timeouts().Idle)) {
 		w.disconnect()
@@ -213,7 +236,7 @@ func (w *worker) pass(ctx context.Context, fence Fence) {
 		return
 	}
 	now := time.Now()
-	if g.record.Paused != nil {
+	if w.dormant = g.record.Paused != nil; w.dormant {
 		w.show("paused", g.record.Paused.Because, time.Time{})
 		w.disconnect()
 		w.report(ctx, g, allPorts(g, outcome{StatusPending, ReasonPaused, fmt.Sprintf("switch %s was paused by %s: %s; resume it with `switchbind resume %s`",
@@ -242,8 +265,14 @@ func (w *worker) pass(ctx context.Context, fence Fence) {
 // fail drops the session, opens the circuit, and tells every binding that waits for this switch.
 func (w *worker) fail(ctx context.Context, err error) {
 	w.disconnect()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.Is(err, errGone) {
 		return // we are stopping: nothing is known, the next start looks again
+	}
+	if errors.Is(err, errNotOurs) {
+		// It is not for us to say anything about the switch. If it is ours after all, nobody else wakes us.
+		w.show("not-owned", err.Error(), time.Time{})
+		w.soonAt = time.Now().Add(soon)
+		return
 	}
 	w.circuit.fail(err, time.Now())
 	w.show(string(reasonOf(err)), err.Error(), w.circuit.until)
@@ -268,16 +297,20 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 	if err != nil {
 		return err
 	}
-	if g, err = w.study(ctx, g, actual); err != nil {
+	if err := w.study(ctx, g, actual); err != nil {
 		return err
 	}
-	if g == nil || g.record.Paused != nil {
-		w.nudge() // somebody took the switch out or paused it meanwhile; the next pass says so
+	// Logging in and reading take their time: what arrived meanwhile is part of this change, not of another one. And what was read
+	// may have shown that other ports matter: links that lead to a LAG.
+	if g = w.goal(); g == nil {
+		return errGone
+	}
+	if g.record.Paused != nil {
+		w.nudge() // somebody paused the switch meanwhile; the next pass says so
 		return nil
 	}
 	if !g.readBy(scope) {
-		// What was read showed that other ports matter: links that lead to a LAG, bindings that may proceed.
-		if actual, err = w.read(ctx, switchdrivers.Scope{}); err != nil {
+		if actual, err = w.read(ctx, g.scope()); err != nil {
 			return err
 		}
 	}
@@ -288,10 +321,11 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 		w.log.Error().Str("switch_port", port).Str("reason", string(no.reason)).Msg("the guard stopped a change: " + no.message)
 		p.blocked[port] = no
 	}
+	change.Delete = slices.DeleteFunc(change.Delete, func(v switchdrivers.VLANChange) bool { return time.Now().Before(w.undeleted[v.ID].until) })
 	if change.IsEmpty() || w.engine.opt.DryRun {
 		return w.conclude(ctx, g, p, actual, nil, change)
 	}
-	if err := w.intend(ctx, g, change, actual); err != nil {
+	if err := w.intend(ctx, g, change); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -302,15 +336,18 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 		return err
 	}
 	if g.traits.NeedsSave && !g.sw.Save.Never {
-		w.saveAt = time.Now().Add(g.sw.Save.After) // put off by every change, so that several become one save
+		w.putOffSave(g.sw.Save.After)
 	}
-	w.setAside(g, a.refused)
+	retreat := w.setAside(g, change, a)
 	if actual, err = w.readBack(ctx, g, actual); err != nil {
+		return err
+	}
+	if err := w.disclaim(ctx, actual); err != nil {
 		return err
 	}
 	w.log.Info().Int("ports", len(change.Ports)).Int("vlans", len(change.VLANs)+len(change.Delete)).Int("refused", len(a.refused)).
 		Dur("took", time.Since(begun)).Msg("switch changed and read back")
-	if len(a.refused) > 0 {
+	if retreat {
 		// What was refused goes back to idle at once, so that nobody stays in a former tenant's VLAN.
 		w.nudge()
 	}
@@ -349,10 +386,10 @@ func (w *worker) conclude(ctx context.Context, g *goal, p plan, actual switchdri
 		case no != nil:
 			o = blocked(no, actual)
 		case refused[name] != nil:
-			o.status, o.reason, o.message = StatusFailed, ReasonRejected, refused[name].Error()
+			o.status, o.reason, o.message = StatusFailed, reasonOf(refused[name]), refused[name].Error()
 		default:
 			if r, was := w.refused[name]; was && r.refused && r.want.SameForwarding(pg.want) {
-				o.status, o.reason, o.message = StatusFailed, ReasonRejected, r.err.Error()
+				o.status, o.reason, o.message = StatusFailed, reasonOf(r.err), r.err.Error()
 			}
 		}
 		outcomes[name] = o
@@ -374,14 +411,28 @@ func (w *worker) conclude(ctx context.Context, g *goal, p plan, actual switchdri
 	return nil
 }
 
+// putOffSave lets every change put the save off, so that several become one, but not for ever.
+func (w *worker) putOffSave(after time.Duration) {
+	const most = 10 // quiet times that a switch which is never quiet waits for its save
+	now := time.Now()
+	if w.unsavedFrom.IsZero() {
+		w.unsavedFrom = now
+	}
+	w.saveAt = now.Add(after)
+	if last := w.unsavedFrom.Add(most * after); last.Before(w.saveAt) {
+		w.saveAt = last
+	}
+}
+
 // save makes the running configuration survive a reload, once the switch has been quiet for a while.
 func (w *worker) save(ctx context.Context, fence Fence) {
-	w.saveAt = time.Time{}
+	w.saveAt, w.unsavedFrom = time.Time{}, time.Time{}
 	g := w.goal()
 	if g == nil || g.sw.Save.Never || g.record.Paused != nil || w.engine.opt.DryRun {
 		return
 	}
 	if err := fence(ctx); err != nil {
+		w.saveAt = time.Now().Add(g.sw.Save.After)
 		return
 	}
 	if err := w.connect(); err != nil {
@@ -402,25 +453,41 @@ func (w *worker) save(ctx context.Context, fence Fence) {
 
 // intend writes down, before the switch is touched, what a crash must not make us forget: VLANs that will be ours, and that the
 // running configuration will differ from the saved one.
-func (w *worker) intend(ctx context.Context, g *goal, c switchdrivers.Change, actual switchdrivers.State) error {
+func (w *worker) intend(ctx context.Context, g *goal, c switchdrivers.Change) error {
 	return w.engine.changeRecord(ctx, w.name, func(r *SwitchRecord) bool {
-		created, gone := r.CreatedVLANs, switchdrivers.VLANSet{}
+		created := r.CreatedVLANs
 		for _, v := range c.VLANs {
 			if v.From == nil {
 				created = created.With(v.ID)
 			}
 		}
-		for v := range created.All() {
-			_, exists := actual.VLANs[v]
-			if !exists && !hasVLAN(c, v) {
-				gone = gone.With(v) // somebody else deleted it: it is not ours any more
-			}
-		}
-		created = created.Minus(gone)
 		unsaved := r.Unsaved || g.traits.NeedsSave
 		news := !created.Equal(r.CreatedVLANs) || unsaved != r.Unsaved
 		r.CreatedVLANs, r.Unsaved = created, unsaved
 		return news
+	})
+}
+
+// disclaim gives up VLANs that we created and that do not exist any more, and reports whether there were any: who makes them anew
+// owns them, and we must not delete them.
+func (w *worker) disclaim(ctx context.Context, actual switchdrivers.State) error {
+	gone := func(r *SwitchRecord) (vlans switchdrivers.VLANSet) {
+		for v := range r.CreatedVLANs.All() {
+			if _, exists := actual.VLANs[v]; !exists {
+				vlans = vlans.With(v)
+			}
+		}
+		return vlans
+	}
+	w.engine.mu.RLock()
+	none := gone(w.engine.book.record(w.name)).IsEmpty()
+	w.engine.mu.RUnlock()
+	if none {
+		return nil
+	}
+	return w.engine.changeRecord(ctx, w.name, func(r *SwitchRecord) bool {
+		r.CreatedVLANs = r.CreatedVLANs.Minus(gone(r))
+		return true
 	})
 }
 

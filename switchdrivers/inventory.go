@@ -127,12 +127,13 @@ type Inventory struct {
 	switches map[string]*Switch
 	platform map[string]Platform
 	byMAC    map[MAC]string
+	parking  map[string]VLANSet // physical network -> VLANs in which some switch parks idle ports
 }
 
 // NewInventory checks the switches against the registered platforms and makes their port names canonical. The error names every
 // fault found, one a line.
 func NewInventory(switches []Switch, platforms Registry) (*Inventory, error) {
-	inv := &Inventory{switches: map[string]*Switch{}, platform: map[string]Platform{}, byMAC: map[MAC]string{}}
+	inv := &Inventory{switches: map[string]*Switch{}, platform: map[string]Platform{}, byMAC: map[MAC]string{}, parking: map[string]VLANSet{}}
 	var faults []string
 	fault := func(sw Switch, format string, args ...any) {
 		faults = append(faults, fmt.Sprintf("switch %s: ", sw.Name)+fmt.Sprintf(format, args...))
@@ -168,6 +169,11 @@ func NewInventory(switches []Switch, platforms Registry) (*Inventory, error) {
 		if v := sw.Idle.VLAN; v != 0 && (!v.Valid() || platform.Traits().ReservedVLANs.Contains(v)) {
 			fault(sw, "idle.vlan %d cannot be used on %s", v, sw.Dialect)
 		}
+		if sw.Idle.VLAN != 0 {
+			for _, physical := range sw.PhysicalNetworks {
+				inv.parking[physical] = inv.parking[physical].With(sw.Idle.VLAN)
+			}
+		}
 		inv.switches[sw.Name] = &sw
 		inv.platform[sw.Name] = platform
 	}
@@ -185,6 +191,9 @@ func (inv *Inventory) Switch(name string) *Switch { return inv.switches[name] }
 
 // Platform returns the platform of a switch that the inventory has.
 func (inv *Inventory) Platform(name string) Platform { return inv.platform[name] }
+
+// Parking returns the VLANs of a physical network in which idle ports are parked, enabled: no tenant may have them.
+func (inv *Inventory) Parking(physicalNetwork string) VLANSet { return inv.parking[physicalNetwork] }
 
 // ByMAC returns the name of the switch with this switch_id.
 func (inv *Inventory) ByMAC(id MAC) (string, bool) {

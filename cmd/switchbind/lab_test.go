@@ -248,6 +248,9 @@ func TestLabKeep(t *testing.T) {
 	if text := verb("list"); !strings.Contains(text, "22222222-") || strings.Contains(text, "11111111-") {
 		t.Errorf("list says\n%s", text)
 	}
+	if text := verb("config", "check", r.Access.Config); strings.Contains(text, "warning") {
+		t.Errorf("config check says\n%s", text)
+	}
 	// The examples are there to be copied: they must work.
 	for _, line := range r.Access.Try {
 		verb(strings.Fields(strings.TrimPrefix(line, programName()+" "))...)

@@ -525,14 +525,18 @@ func TestOVSABrokenConnectionIsUnreachableAndThenMended(t *testing.T) {
 	readReal(t, driver) // reading twice harms nobody, so the driver connects again by itself
 
 	s.Before("sleep 60")
-	ended := make(chan error)
+	ended := make(chan error, 1)
 	calls := len(s.Commands())
 	go func() {
 		ended <- driver.Apply(t.Context(), switchdrivers.Change{Ports: []switchdrivers.PortChange{
 			{Name: "eth1", From: switchdrivers.Access(10), To: switchdrivers.Access(20)}}})
 	}()
-	for len(s.Commands()) == calls { // the change is on its way; the test's deadline bounds this
-		time.Sleep(time.Millisecond)
+	for len(s.Commands()) == calls { // the change is on its way
+		select {
+		case err := <-ended:
+			t.Fatalf("the change ended before it arrived: %v", err)
+		case <-time.After(time.Millisecond):
+		}
 	}
 	s.DropSessions()
 	var unreachable *switchdrivers.UnreachableError
