@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,13 @@ type fakeLedger struct {
 	versions map[string]uint64
 	fail     error // returned by every write while set
 	puts     int
+	onPut    func() // called before entries are stored, without the lock
+}
+
+func (l *fakeLedger) set(fail error, onPut func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail, l.onPut = fail, onPut
 }
 
 func newFakeLedger() *fakeLedger {
@@ -56,6 +64,12 @@ func (l *fakeLedger) Load(context.Context) ([]*Entry, []*SwitchRecord, error) {
 }
 
 func (l *fakeLedger) Put(_ context.Context, entries ...*Entry) ([]uint64, error) {
+	l.mu.Lock()
+	onPut := l.onPut
+	l.mu.Unlock()
+	if onPut != nil {
+		onPut()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {
@@ -195,6 +209,7 @@ type fakeSwitch struct {
 	refuse   func(switchdrivers.Change) error        // asked before a change
 	ignore   map[string]bool                         // ports whose changes are accepted and not made
 	onApply  func()                                  // called in the middle of a change
+	answer   error                                   // returned once, after a change was made: the answer that is lost
 	onRead   func()                                  // called before a reading, without the lock
 	watch    func(before, after switchdrivers.State) // sees every change of state
 	sessions int
@@ -300,7 +315,7 @@ func (d fakeDriver) Apply(_ context.Context, c switchdrivers.Change) error {
 		d.state.VLANs[v.ID] = *v.To
 	}
 	for _, p := range c.Ports {
-		if !d.ignore[p.Name] {
+		if !d.ignore[p.Name] && d.state.Ports[p.Name].LAG == "" { // a member has no VLANs of its own
 			d.state.Ports[p.Name] = p.To
 		}
 	}
@@ -310,7 +325,9 @@ func (d fakeDriver) Apply(_ context.Context, c switchdrivers.Change) error {
 	if d.watch != nil {
 		d.watch(before, d.state)
 	}
-	return nil
+	lost := d.answer
+	d.answer = nil
+	return lost
 }
 
 func (d fakeDriver) Save(context.Context) error {
@@ -365,13 +382,13 @@ type site struct {
 	opt      Options
 	sequence uint64
 	fence    Fence
-	quiet    bool // signals are dropped, as they are while nobody owns a switch
-	deaf     bool // signals cannot be sent
+	quiet    bool        // signals are dropped, as they are while nobody owns a switch
+	deaf     atomic.Bool // signals cannot be sent
 }
 
 // Dirty makes the site the Signals of its engine: it hands them straight on.
 func (s *site) Dirty(_ context.Context, switches ...string) error {
-	if s.deaf {
+	if s.deaf.Load() {
 		return errors.New("no stream for signals")
 	}
 	if s.engine == nil || s.quiet {

@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -66,7 +67,7 @@ func (e *Engine) Rebind(ctx context.Context, r RebindRequest) error {
 		next.Manual = nil
 	}
 	var t transaction
-	e.adopt(next, changed, &t)
+	e.adopt(e.book, next, changed, &t)
 	t.entries = append(t.entries, next)
 	if _, err := e.commit(ctx, t); err != nil {
 		return err
@@ -151,7 +152,7 @@ func (e *Engine) unsettle(ctx context.Context, name string) (int, error) {
 	e.mu.RUnlock()
 	for _, cur := range current {
 		next := cur.clone()
-		e.adopt(next, changed, &t)
+		e.adopt(e.book, next, changed, &t)
 		t.entries = append(t.entries, next)
 	}
 	_, err := e.commit(ctx, t)
@@ -362,15 +363,18 @@ func (e *Engine) Import(ctx context.Context, l LedgerExport, by string) (Operato
 				at := switchPort{c.Switch, c.Port}
 				next.leave(at, without(c.VLANs, claimed[at]), c.Since, e.book.retired)
 			}
-			if len(next.Leaving) == len(cur.Leaving) {
+			if reflect.DeepEqual(next.Leaving, cur.Leaving) {
 				continue
 			}
 			merged++
 		}
-		e.adopt(next, changed, &t)
+		e.adopt(e.book, next, changed, &t)
 		t.entries = append(t.entries, next)
 	}
 	for _, backup := range l.Switches {
+		if backup == nil || backup.Name == "" {
+			return OperatorReport{}, &InvalidError{"/switches", "a switch has no name"}
+		}
 		e.mu.RLock()
 		cur := e.book.record(backup.Name)
 		e.mu.RUnlock()

@@ -282,7 +282,15 @@ func (w *worker) fail(ctx context.Context, err error) {
 	}
 	if errors.Is(err, errNotOurs) {
 		// It is not for us to say anything about the switch. If it is ours after all, nobody else wakes us.
+		w.circuit.succeed() // the switch itself answered
 		w.show("not-owned", err.Error(), time.Time{})
+		w.soonAt = time.Now().Add(soon)
+		return
+	}
+	if errors.Is(err, errNotKept) {
+		w.log.Error().Err(err).Msg("nothing is written to a switch while the ledger cannot be")
+		w.circuit.succeed() // the switch itself answered
+		w.show("not-kept", err.Error(), time.Time{})
 		w.soonAt = time.Now().Add(soon)
 		return
 	}
