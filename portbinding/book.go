@@ -21,6 +21,8 @@ type book struct {
 	claims map[switchPort]map[string]bool             // who asks for a switch port
 	held   map[segmentVLAN]map[string]map[string]bool // VLAN of a physical network -> network -> entries that may be in it
 	on     map[string]map[string]bool                 // switch -> entries with a claim or a hold there
+
+	strayVLANs map[string]switchdrivers.VLANSet // switch -> all its stray VLANs, where there are any
 }
 
 // segmentVLAN is one VLAN of one physical network: a layer-2 domain.
@@ -37,7 +39,7 @@ type facts struct {
 }
 
 func newBook(inv *switchdrivers.Inventory) *book {
-	b := &book{inv: inv, entries: map[string]*Entry{}, records: map[string]*SwitchRecord{}}
+	b := &book{inv: inv, entries: map[string]*Entry{}, records: map[string]*SwitchRecord{}, strayVLANs: map[string]switchdrivers.VLANSet{}}
 	b.reindex()
 	return b
 }
@@ -53,7 +55,7 @@ func (b *book) reindex() {
 
 // clone returns a book that can be changed without changing b. Entries are shared: they are immutable.
 func (b *book) clone() *book {
-	c := &book{inv: b.inv, entries: maps.Clone(b.entries), records: maps.Clone(b.records)}
+	c := &book{inv: b.inv, entries: maps.Clone(b.entries), records: maps.Clone(b.records), strayVLANs: maps.Clone(b.strayVLANs)}
 	c.reindex()
 	return c
 }
@@ -83,6 +85,13 @@ func (b *book) retired(sw string) bool { return b.record(sw).Retired != nil }
 func (b *book) putRecord(r *SwitchRecord) {
 	regrouped := !maps.Equal(b.record(r.Name).LAGs, r.LAGs)
 	b.records[r.Name] = r
+	var stray switchdrivers.VLANSet
+	for _, s := range slices.Concat(r.Unexplained, r.Releasing) {
+		stray = stray.Union(s.VLANs)
+	}
+	if b.strayVLANs[r.Name] = stray; stray.IsEmpty() {
+		delete(b.strayVLANs, r.Name)
+	}
 	if !regrouped {
 		return
 	}
@@ -319,13 +328,18 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 			if sw := b.inv.Switch(r.Name); sw != nil && sw.Unexplained == "report" {
 				continue
 			}
-			for _, stray := range slices.Concat(r.Unexplained, r.Releasing) {
-				at := b.resolveLAG(switchPort{r.Name, stray.Port})
-				if stray.Late && b.asked(e, a.at, v).Before(stray.Since) {
-					continue
-				}
-				if at != a.at && stray.VLANs.Contains(v.VLAN) && b.carries(r.Name, v.PhysicalNetwork) && !b.explained(at, v) {
-					in = append(in, b.wayOut(at))
+			if !b.strayVLANs[r.Name].Contains(v.VLAN) {
+				continue // this is asked for every VLAN of every binding
+			}
+			for _, strays := range [][]Stray{r.Unexplained, r.Releasing} {
+				for _, stray := range strays {
+					if !stray.VLANs.Contains(v.VLAN) || stray.Late && b.asked(e, a.at, v).Before(stray.Since) {
+						continue
+					}
+					at := b.resolveLAG(switchPort{r.Name, stray.Port})
+					if at != a.at && b.carries(r.Name, v.PhysicalNetwork) && !b.explained(at, v) {
+						in = append(in, b.wayOut(at))
+					}
 				}
 			}
 		}

@@ -83,7 +83,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	defer e.write.Unlock()
 	e.mu.Lock()
 	for _, r := range records {
-		e.book.records[r.Name] = r
+		e.book.putRecord(r)
 	}
 	for _, entry := range entries {
 		e.book.put(entry)

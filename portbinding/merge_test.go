@@ -282,6 +282,27 @@ func TestRestartTakesUpWhatWasUnfinished(t *testing.T) {
 	})
 }
 
+// A command that was begun before a crash may end after the next start has verified its own: there is one more look, long before
+// the next poll.
+func TestAWriteFromBeforeACrashIsFound(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		s.start()
+		synctest.Wait()
+		s.send(bound(1, 110, "leaf1/Ethernet1"))
+		synctest.Wait()
+		s.stop()
+		s.start()
+		defer s.stop()
+		s.send(at(2, bound(1, 120, "leaf1/Ethernet1")))
+		synctest.Wait()
+		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(120))
+		s.switches["leaf1"].set("Ethernet1", switchdrivers.Access(110)) // late
+		time.Sleep(1500 * time.Millisecond)                             // a commit may take a second, a poll comes each minute
+		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(120))
+	})
+}
+
 // What the ledger cannot keep is not taken: the message is delivered again.
 func TestNothingIsTakenThatTheLedgerCannotKeep(t *testing.T) {
 	run(t, func(t *testing.T) {

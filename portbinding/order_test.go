@@ -83,6 +83,7 @@ func TestAnswerFromTheLedgerTellsWhenItWasVerified(t *testing.T) {
 		s := newSite(t, 1, func(sw *switchdrivers.Switch) { sw.Timeouts.Poll = 0 })
 		s.start()
 		defer s.stop()
+		time.Sleep(time.Minute) // the look that follows a start is over
 		synctest.Wait()
 		s.send(bound(1, 110, "leaf1/Ethernet1"))
 		synctest.Wait()

@@ -39,8 +39,12 @@ type worker struct {
 	// unsavedFrom is when the oldest change was made that is not saved: a switch that is never quiet is saved all the same.
 	unsavedFrom time.Time
 	pollAt      time.Time
-	soonAt      time.Time // another look is due then, whatever the circuit says: what was found out could not be told
-	usedAt      time.Time
+	owned       bool
+	// lateAt is when whatever a broken session, or a former owner that died, still had on its way to the switch has arrived: a
+	// command that was begun goes on without us, and may end after the next one was verified. So there is one more look.
+	lateAt time.Time
+	soonAt time.Time // another look is due then, whatever the circuit says: what was found out could not be told
+	usedAt time.Time
 	// dormant says that we may not work on the switch: nothing is due until somebody wakes us.
 	dormant bool
 	// undeleted are VLANs that the switch would not delete, and when that is tried again.
@@ -174,6 +178,7 @@ func (w *worker) nextWait(now time.Time) time.Duration {
 	default:
 		earliest(w.saveAt)
 		earliest(w.pollAt)
+		earliest(w.lateAt)
 		for _, r := range w.refused {
 			earliest(r.until)
 		}
@@ -207,13 +212,20 @@ func (w *worker) turn(ctx context.Context, look bool) {
 	now := time.Now()
 	if w.dormant = fence == nil; w.dormant {
 		w.pollAt, w.saveAt, w.unsavedFrom, w.soonAt = time.Time{}, time.Time{}, time.Time{}, time.Time{}
+		w.owned, w.lateAt = false, time.Time{}
 		return
 	}
 	due := func(t time.Time) bool { return !t.IsZero() && !now.Before(t) }
+	if !w.owned {
+		w.owned, w.lateAt = true, now.Add(w.timeouts().Commit)
+	}
 	look = look || due(w.soonAt)
 	if w.circuit.err != nil {
 		look = look || due(w.circuit.until)
 	} else {
+		if due(w.lateAt) {
+			look, w.lateAt = true, time.Time{}
+		}
 		look = look || due(w.pollAt)
 		for port, r := range w.refused {
 			if due(r.until) {
@@ -290,6 +302,7 @@ func (w *worker) fail(ctx context.Context, err error) {
 		return
 	}
 	w.circuit.fail(err, time.Now())
+	w.lateAt = time.Now().Add(w.timeouts().Commit)
 	w.show(string(reasonOf(err)), err.Error(), w.circuit.until)
 	w.log.Warn().Err(err).Time("retry_at", w.circuit.until).Msg("switch cannot be worked with")
 	if g := w.goal(); g != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -61,6 +62,11 @@ func (a *app) serve(ctx context.Context, file string, how manner) error {
 	if err != nil {
 		return err
 	}
+	if os.Getenv("GOGC") == "" && len(inventory.Names()) > largeSite {
+		// Here much is held and little of it is garbage, so that collecting earlier costs little time and saves much memory. In a
+		// small heap it would cost every event milliseconds.
+		debug.SetGCPercent(50)
+	}
 	log := newLog(a.errOut, c.Log)
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
@@ -89,6 +95,9 @@ func (a *app) serve(ctx context.Context, file string, how manner) error {
 		}
 	}
 }
+
+// largeSite is a number of switches above which memory counts for more than the time to collect it.
+const largeSite = 50
 
 // service is a running switchbind: everything that start put together, and stop takes apart in the opposite order.
 type service struct {

@@ -25,6 +25,9 @@ func (s *shell) IsAlive() bool {
 	}
 }
 
+// readSize is the most that is read at once. Every idle session waits with a buffer of this size.
+const readSize = 8 << 10
+
 // Read blocks until the switch sends something. That it is called again means that scrapligo has put the last piece into its
 // queue: this is what settled says.
 func (s *shell) Read(n int) ([]byte, error) {
@@ -32,7 +35,7 @@ func (s *shell) Read(n int) ([]byte, error) {
 	case s.settled <- struct{}{}:
 	default:
 	}
-	b := make([]byte, n)
+	b := make([]byte, min(n, readSize))
 	got, err := s.stdout.Read(b)
 	if got > 0 {
 		return b[:got], nil
