@@ -86,7 +86,8 @@ func (a *app) await(ctx context.Context, watch *events.ResultWatch, portID strin
 		if last == nil || last.Reason != r.Reason || last.Message != r.Message {
 			a.progress("%s", clean(joinWords(string(r.Status), why(r.Reason, r.Message))))
 			if r.Reason == portbinding.ReasonVLANQuarantined && (last == nil || last.Reason != r.Reason) {
-				a.progress("it waits until that is over; if the port belongs on that very network, say so with --network")
+				a.progress("it waits until they are out of the VLAN: `switchbind show PORT` and `unbind PORT`; " +
+					"if it belongs on their network, say so with --network")
 			}
 		}
 		last = &r
