@@ -16,7 +16,6 @@ type book struct {
 	inv     *switchdrivers.Inventory
 	entries map[string]*Entry
 	records map[string]*SwitchRecord
-	lagOf   map[string]map[string]string // switch -> member port -> LAG interface, as last read
 
 	facts  map[string]*facts                          // what follows from an entry alone
 	claims map[switchPort]map[string]bool             // who asks for a switch port
@@ -38,7 +37,7 @@ type facts struct {
 }
 
 func newBook(inv *switchdrivers.Inventory) *book {
-	b := &book{inv: inv, entries: map[string]*Entry{}, records: map[string]*SwitchRecord{}, lagOf: map[string]map[string]string{}}
+	b := &book{inv: inv, entries: map[string]*Entry{}, records: map[string]*SwitchRecord{}}
 	b.reindex()
 	return b
 }
@@ -54,7 +53,7 @@ func (b *book) reindex() {
 
 // clone returns a book that can be changed without changing b. Entries are shared: they are immutable.
 func (b *book) clone() *book {
-	c := &book{inv: b.inv, entries: maps.Clone(b.entries), records: maps.Clone(b.records), lagOf: b.lagOf}
+	c := &book{inv: b.inv, entries: maps.Clone(b.entries), records: maps.Clone(b.records)}
 	c.reindex()
 	return c
 }
@@ -80,30 +79,25 @@ func (b *book) record(name string) *SwitchRecord {
 
 func (b *book) retired(sw string) bool { return b.record(sw).Retired != nil }
 
-// setLAGs takes note of a switch's LAG membership and reports whether it is news.
-func (b *book) setLAGs(sw string, actual switchdrivers.State) bool {
-	now := map[string]string{}
-	for lag, members := range actual.LAGs {
-		for _, member := range members.Members {
-			now[member] = lag
-		}
+// putRecord puts a switch record into the book. Where LAG membership changed, links lead elsewhere.
+func (b *book) putRecord(r *SwitchRecord) {
+	regrouped := !maps.Equal(b.record(r.Name).LAGs, r.LAGs)
+	b.records[r.Name] = r
+	if !regrouped {
+		return
 	}
-	if maps.Equal(now, b.lagOf[sw]) {
-		return false
-	}
-	b.lagOf = maps.Clone(b.lagOf)
-	b.lagOf[sw] = now
-	for id := range b.on[sw] {
+	for _, id := range slices.Collect(maps.Keys(b.on[r.Name])) {
 		e := b.entries[id]
 		b.unindex(id)
 		b.index(e)
 	}
-	return true
 }
 
 func (b *book) resolveLAG(at switchPort) switchPort {
-	if lag, member := b.lagOf[at.sw][at.port]; member {
-		at.port = lag
+	if r := b.records[at.sw]; r != nil {
+		if lag, member := r.LAGs[at.port]; member {
+			at.port = lag
+		}
 	}
 	return at
 }

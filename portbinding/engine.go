@@ -116,7 +116,7 @@ func (e *Engine) Start(ctx context.Context) error {
 		}
 	}
 	// The configuration may say something else than when the entries were stored.
-	if _, err := e.commit(ctx, e.resettle(e.book.inv)); err != nil {
+	if _, err := e.commit(ctx, e.resettle(e.book)); err != nil {
 		return err
 	}
 	e.running.Go(e.janitor)
@@ -185,6 +185,8 @@ type transaction struct {
 	records []*SwitchRecord // likewise for switches
 	results []Result
 	dirty   map[string]bool // switches to look at again
+	// inventory, where it is set, comes into force together with what follows from it.
+	inventory *switchdrivers.Inventory
 }
 
 func (t *transaction) mark(names map[string]bool) {
@@ -197,6 +199,17 @@ func (t *transaction) mark(names map[string]bool) {
 // commit publishes the results, stores, and then changes memory. The caller holds write. Results go first: a crash between the two
 // repeats a result, the other order would lose one. It returns the switches that must look again; they have been told.
 func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, error) {
+	dirty, err := e.keep(ctx, t)
+	if err != nil {
+		return dirty, fmt.Errorf("%w: %w", errNotKept, err)
+	}
+	return dirty, nil
+}
+
+// errNotKept says that the ledger, the outbox or the signals failed: no switch is to blame.
+var errNotKept = errors.New("not kept")
+
+func (e *Engine) keep(ctx context.Context, t transaction) (map[string]bool, error) {
 	if len(t.results) > 0 {
 		if err := e.opt.Outbox.Results(ctx, t.results...); err != nil {
 			return nil, fmt.Errorf("results cannot be published: %w", err)
@@ -219,6 +232,10 @@ func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, er
 		r.Version = version
 	}
 	e.mu.Lock()
+	if t.inventory != nil {
+		e.book.inv = t.inventory
+		e.book.reindex()
+	}
 	dirty := map[string]bool{}
 	maps.Copy(dirty, e.owed)
 	maps.Copy(dirty, t.dirty)
@@ -234,7 +251,7 @@ func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, er
 		e.book.put(entry)
 	}
 	for _, r := range t.records {
-		e.book.records[r.Name] = r
+		e.book.putRecord(r)
 	}
 	for name := range dirty {
 		if e.book.inv.Switch(name) == nil {
@@ -332,7 +349,7 @@ func (e *Engine) Accept(ctx context.Context, messages []Message) []error {
 			e.log.Debug().Str("port", m.Binding.PortID).Int64("revision", m.Binding.Revision).Msg("late or repeated message ignored")
 			continue
 		}
-		e.adopt(next, v, &t)
+		e.adopt(e.book, next, v, &t)
 		if staged[next.PortID] == nil {
 			order = append(order, next.PortID)
 		}
@@ -352,8 +369,8 @@ func (e *Engine) Accept(ctx context.Context, messages []Message) []error {
 }
 
 // adopt draws the consequences of a verdict for an entry: claims, holds, the answer that can be given at once, and the switches
-// that have to look.
-func (e *Engine) adopt(entry *Entry, v verdict, t *transaction) {
+// that have to look. b is the book, or one with the inventory that is about to come into force.
+func (e *Engine) adopt(b *book, entry *Entry, v verdict, t *transaction) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	now := e.now()
@@ -361,7 +378,7 @@ func (e *Engine) adopt(entry *Entry, v verdict, t *transaction) {
 	switch v {
 	case changed:
 		entry.Accepted, entry.Attempts, entry.Settled = now, 0, false
-		e.settle(entry, e.book.inv, now)
+		b.settle(entry, now)
 		entry.question()
 	case again, updated:
 		answered := entry.Answer
@@ -373,7 +390,7 @@ func (e *Engine) adopt(entry *Entry, v verdict, t *transaction) {
 			}
 		}
 	}
-	f := e.book.derive(entry)
+	f := b.derive(entry)
 	if (f.refusal != nil && v != ignored) || (entry.Effective() == nil && len(entry.Leaving) == 0) || entry.Finished {
 		if r := entry.answer(f, now); r != nil {
 			t.results = append(t.results, *r)
@@ -388,13 +405,13 @@ func (e *Engine) adopt(entry *Entry, v verdict, t *transaction) {
 	}
 }
 
-// settle works out an entry's claims under an inventory.
-func (e *Engine) settle(entry *Entry, inv *switchdrivers.Inventory, now time.Time) {
+// settle works out an entry's claims under the book's inventory.
+func (b *book) settle(entry *Entry, now time.Time) {
 	var claims []attachment
 	if layer := entry.Effective(); layer != nil {
-		claims, _ = resolve(layer.Binding, inv)
+		claims, _ = resolve(layer.Binding, b.inv)
 	}
-	entry.settle(claims, now, e.book.retired)
+	entry.settle(claims, now, b.retired)
 	entry.Links = slices.DeleteFunc(entry.Links, func(l LinkResult) bool { return true })
 	for _, a := range claims {
 		entry.Links = append(entry.Links, LinkResult{Switch: a.at.sw, Port: a.at.port, Status: StatusPending, Reason: ReasonQueued})

@@ -127,10 +127,13 @@ type SwitchRecord struct {
 	Releasing []Stray `json:"releasing,omitempty"`
 	// CreatedVLANs are the VLANs that we created here, written down before they are: these alone may be deleted.
 	CreatedVLANs switchdrivers.VLANSet `json:"created_vlans,omitzero"`
-	Unsaved      bool                  `json:"unsaved,omitempty"` // written down before the running configuration is changed
-	Paused       *Remark               `json:"paused,omitempty"`
-	Forgotten    []Remark              `json:"forgotten,omitempty"` // what operators dropped, and why; the newest 32
-	Version      uint64                `json:"-"`
+	// LAGs are the members of LAG interfaces, as last read, with the interface of each. What a link to a member asked for was put
+	// on the interface, so the next reading has to know where that was.
+	LAGs      map[string]string `json:"lags,omitempty"`
+	Unsaved   bool              `json:"unsaved,omitempty"` // written down before the running configuration is changed
+	Paused    *Remark           `json:"paused,omitempty"`
+	Forgotten []Remark          `json:"forgotten,omitempty"` // what operators dropped, and why; the newest 32
+	Version   uint64            `json:"-"`
 }
 
 // Stray is a port that carries VLANs for nobody we know. They count for every physical network of the switch.

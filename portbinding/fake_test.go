@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,13 @@ type fakeLedger struct {
 	versions map[string]uint64
 	fail     error // returned by every write while set
 	puts     int
+	onPut    func() // called before entries are stored, without the lock
+}
+
+func (l *fakeLedger) set(fail error, onPut func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fail, l.onPut = fail, onPut
 }
 
 func newFakeLedger() *fakeLedger {
@@ -56,6 +64,12 @@ func (l *fakeLedger) Load(context.Context) ([]*Entry, []*SwitchRecord, error) {
 }
 
 func (l *fakeLedger) Put(_ context.Context, entries ...*Entry) ([]uint64, error) {
+	l.mu.Lock()
+	onPut := l.onPut
+	l.mu.Unlock()
+	if onPut != nil {
+		onPut()
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.fail != nil {
@@ -365,13 +379,13 @@ type site struct {
 	opt      Options
 	sequence uint64
 	fence    Fence
-	quiet    bool // signals are dropped, as they are while nobody owns a switch
-	deaf     bool // signals cannot be sent
+	quiet    bool        // signals are dropped, as they are while nobody owns a switch
+	deaf     atomic.Bool // signals cannot be sent
 }
 
 // Dirty makes the site the Signals of its engine: it hands them straight on.
 func (s *site) Dirty(_ context.Context, switches ...string) error {
-	if s.deaf {
+	if s.deaf.Load() {
 		return errors.New("no stream for signals")
 	}
 	if s.engine == nil || s.quiet {

@@ -203,11 +203,24 @@ func (e *Entry) leave(at switchPort, vlans []HeldVLAN, now time.Time, retired fu
 	}
 	for i, h := range e.Leaving {
 		if h.Switch == at.sw && h.Port == at.port {
-			e.Leaving[i].VLANs = append(without(h.VLANs, vlans), vlans...)
+			e.Leaving[i].VLANs = earliest(h.VLANs, vlans)
 			return
 		}
 	}
 	e.Leaving = append(e.Leaving, Hold{Switch: at.sw, Port: at.port, VLANs: vlans, Since: now})
+}
+
+// earliest joins two lists of VLANs; of one that is in both the earlier time stays.
+func earliest(have, more []HeldVLAN) []HeldVLAN {
+	out := slices.Clone(have)
+	for _, v := range more {
+		if i := slices.IndexFunc(out, v.is); i < 0 {
+			out = append(out, v)
+		} else if v.Since.Before(out[i].Since) {
+			out[i].Since = v.Since
+		}
+	}
+	return out
 }
 
 func without(vlans, remove []HeldVLAN) []HeldVLAN {

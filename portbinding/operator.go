@@ -70,7 +70,7 @@ func (e *Engine) Rebind(ctx context.Context, r RebindRequest) error {
 		next.Manual = nil
 	}
 	var t transaction
-	e.adopt(next, changed, &t)
+	e.adopt(e.book, next, changed, &t)
 	t.entries = append(t.entries, next)
 	if _, err := e.commit(ctx, t); err != nil {
 		return err
@@ -155,7 +155,7 @@ func (e *Engine) unsettle(ctx context.Context, name string) (int, error) {
 	e.mu.RUnlock()
 	for _, cur := range current {
 		next := cur.clone()
-		e.adopt(next, changed, &t)
+		e.adopt(e.book, next, changed, &t)
 		t.entries = append(t.entries, next)
 	}
 	_, err := e.commit(ctx, t)
@@ -375,7 +375,7 @@ func (e *Engine) Import(ctx context.Context, l LedgerExport, by string) (Operato
 			}
 			merged++
 		}
-		e.adopt(next, changed, &t)
+		e.adopt(e.book, next, changed, &t)
 		t.entries = append(t.entries, next)
 	}
 	for _, backup := range l.Switches {

@@ -2,6 +2,7 @@ package portbinding
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,14 +18,18 @@ func (e *Engine) SetInventory(ctx context.Context, inv *switchdrivers.Inventory)
 	if faults := e.losses(inv); len(faults) > 0 {
 		return &LossError{faults}
 	}
-	e.mu.Lock()
+	e.mu.RLock()
 	old := e.book.inv
-	e.book.inv = inv
-	e.book.reindex()
-	e.mu.Unlock()
-	t := e.resettle(inv)
-	t.mark(nameSet(inv.Names()))
+	planned := &book{inv: inv, entries: e.book.entries, records: e.book.records} // what follows needs none of the indexes
+	e.mu.RUnlock()
+	t := e.resettle(planned)
+	t.inventory = inv
+	_, failed := e.commit(ctx, t)
 	e.mu.Lock()
+	if e.book.inv != inv {
+		e.mu.Unlock()
+		return failed
+	}
 	for _, name := range old.Names() {
 		if inv.Switch(name) == nil {
 			e.workers[name].quit()
@@ -40,8 +45,7 @@ func (e *Engine) SetInventory(ctx context.Context, inv *switchdrivers.Inventory)
 		}
 	}
 	e.mu.Unlock()
-	_, err := e.commit(ctx, t)
-	return err
+	return errors.Join(failed, e.opt.Signals.Dirty(ctx, inv.Names()...))
 }
 
 // losses lists what a new inventory would cut off: switches that still hold something, and bindings that are in force.
@@ -73,27 +77,22 @@ func (e *Engine) anyRetired(entry *Entry) bool {
 	return slices.ContainsFunc(entry.Claims, func(c Claim) bool { return e.book.retired(c.Switch) })
 }
 
-// resettle works out every entry's claims anew after the inventory changed and returns what follows.
-func (e *Engine) resettle(inv *switchdrivers.Inventory) transaction {
+// resettle works out every entry's claims under the inventory of a book and returns what follows. The caller holds write.
+func (e *Engine) resettle(b *book) transaction {
 	var t transaction
-	e.mu.RLock()
-	ids := slices.Sorted(maps.Keys(e.book.entries))
-	e.mu.RUnlock()
-	for _, id := range ids {
-		e.mu.RLock()
-		cur := e.book.entries[id]
-		e.mu.RUnlock()
+	for _, id := range slices.Sorted(maps.Keys(b.entries)) {
+		cur := b.entries[id]
 		layer := cur.Effective()
 		if layer == nil {
 			continue
 		}
-		claims, no := resolve(layer.Binding, inv)
+		claims, no := resolve(layer.Binding, b.inv)
 		refusedBefore := cur.Answer.Status == StatusRefused
 		if sameClaims(cur.Claims, claims) && refusedBefore == (no != nil) {
 			continue
 		}
 		next := cur.clone()
-		e.adopt(next, changed, &t)
+		e.adopt(b, next, changed, &t)
 		t.entries = append(t.entries, next)
 	}
 	return t

@@ -115,7 +115,7 @@ func (e *Engine) takeSnapshot(ctx context.Context, s Snapshot, accepted bool) (S
 		layer.Received = s.Begin
 		layer.Binding = Binding{PortID: id, Revision: layer.Binding.Revision, Digest: layer.Binding.Digest, State: Deleted}
 		next.Controller = &layer
-		e.adopt(next, next.endManual(changed), &t)
+		e.adopt(e.book, next, next.endManual(changed), &t)
 		t.entries = append(t.entries, next)
 	}
 	report.Changed = len(t.entries) - len(report.Removed)
@@ -152,7 +152,7 @@ func (e *Engine) takeFromSnapshot(s Snapshot, b Binding, accepted bool, t *trans
 	case err != nil:
 		e.log.Warn().Err(err).Str("port", b.PortID).Str("snapshot", s.ID).Msg("binding in a snapshot left alone")
 	case v != ignored:
-		e.adopt(next, v, t)
+		e.adopt(e.book, next, v, t)
 		t.entries = append(t.entries, next)
 	}
 }

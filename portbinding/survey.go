@@ -12,9 +12,9 @@ import (
 // study takes note of what a reading says beyond the ports of the goal: LAG membership, and, the first time, VLANs on bindable
 // ports that nothing explains. Either may change the goal.
 func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State) error {
-	w.engine.mu.Lock()
-	w.engine.book.setLAGs(w.name, actual)
-	w.engine.mu.Unlock()
+	if err := w.engine.regroup(ctx, w.name, actual); err != nil {
+		return err
+	}
 	if !g.record.Surveyed {
 		var found []Stray
 		gating := g.record.Gating
@@ -101,17 +101,34 @@ func (b *book) knownAt(at switchPort) switchdrivers.VLANSet {
 	return known
 }
 
-// wakeGated marks the switches dirty that may have been waiting for this one to be read.
+// wakeGated marks the switches dirty that were waiting for this one to be read and now wait for no other: until the last switch of a
+// physical network is read nobody there may proceed, and to look in vain after every single one takes for ever in a large site.
 func (e *Engine) wakeGated(ctx context.Context, physical []string) error {
-	var names []string
+	e.write.Lock()
+	defer e.write.Unlock()
+	var t transaction
+	names := map[string]bool{}
 	e.mu.RLock()
+	free := slices.DeleteFunc(slices.Clone(physical), e.book.gated)
 	for _, name := range e.book.inv.Names() {
-		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) {
-			names = append(names, name)
+		if slices.ContainsFunc(e.book.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(free, p) }) {
+			names[name] = true
 		}
 	}
 	e.mu.RUnlock()
-	return e.opt.Signals.Dirty(ctx, names...)
+	t.mark(names)
+	_, err := e.commit(ctx, t)
+	return err
+}
+
+// gated reports whether a switch of the physical network is still to be read for the first time.
+func (b *book) gated(physicalNetwork string) bool {
+	for name, r := range b.records {
+		if sw := b.inv.Switch(name); r.Gating && sw != nil && slices.Contains(sw.PhysicalNetworks, physicalNetwork) {
+			return true
+		}
+	}
+	return false
 }
 
 // changeRecord changes what the ledger has about a switch. change returns false when there is nothing to store.

@@ -46,6 +46,9 @@ func (e *Engine) take(ctx context.Context, r report) error {
 		t.records = append(t.records, record)
 		t.mark(e.book.strandedBy(r.goal.sw.PhysicalNetworks))
 	}
+	if e.book.overtaken(r.goal) {
+		t.mark(nameSet([]string{r.goal.sw.Name}))
+	}
 	e.mu.RUnlock()
 	_, err := e.commit(ctx, t)
 	return err
@@ -86,13 +89,39 @@ func (b *book) cleared(r report) *SwitchRecord {
 	return &next
 }
 
-// strandedBy are the switches of physical networks, whose bindings may have been waiting for a VLAN to come out of quarantine.
+// strandedBy are the switches of physical networks on which bindings are known to wait for a VLAN to come out of quarantine, or for
+// a switch to be read. Those that were not told to wait yet look by themselves; see overtaken.
 func (b *book) strandedBy(physical []string) map[string]bool {
 	names := map[string]bool{}
 	for _, name := range b.inv.Names() {
-		if len(b.on[name]) > 0 && slices.ContainsFunc(b.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) {
+		if slices.ContainsFunc(b.inv.Switch(name).PhysicalNetworks, func(p string) bool { return slices.Contains(physical, p) }) && b.strands(name) {
 			names[name] = true
 		}
 	}
 	return names
+}
+
+// strands reports whether a binding waits on a switch for others to be verified out, or read.
+func (b *book) strands(name string) bool {
+	for id := range b.on[name] {
+		for _, l := range b.entries[id].Links {
+			if l.Switch == name && (l.Reason == ReasonVLANQuarantined || l.Reason == ReasonNotSurveyed) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// overtaken reports whether a binding that had to wait when the goal was made need not wait any more: whoever ended that did not
+// know of it, so the switch must look again.
+func (b *book) overtaken(g *goal) bool {
+	for _, pg := range g.ports {
+		for _, w := range pg.waiting {
+			if e := b.entries[w.entry.PortID]; e != nil && b.facts[e.PortID].refusal == nil && b.wait(e) == nil {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -39,7 +39,7 @@ type SwitchView struct {
 	Name        string     `json:"name"`
 	Address     string     `json:"address"`
 	Platform    string     `json:"platform"` // "ssh/arista_eos"
-	Health      string     `json:"health"`   // "ok", "unread", "working", "paused", "not-owned", or the reason of the last failure
+	Health      string     `json:"health"`   // "ok", "unread", "working", "paused", "not-owned", "not-kept", or the reason of the last failure
 	Message     string     `json:"message,omitempty"`
 	RetryAt     *time.Time `json:"retry_at,omitempty"` // when the circuit is tried again
 	Bound       int        `json:"bound"`              // bindings verified here

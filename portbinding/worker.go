@@ -274,6 +274,12 @@ func (w *worker) fail(ctx context.Context, err error) {
 		w.soonAt = time.Now().Add(soon)
 		return
 	}
+	if errors.Is(err, errNotKept) {
+		w.log.Error().Err(err).Msg("nothing is written to a switch while the ledger cannot be")
+		w.show("not-kept", err.Error(), time.Time{})
+		w.soonAt = time.Now().Add(soon)
+		return
+	}
 	w.circuit.fail(err, time.Now())
 	w.show(string(reasonOf(err)), err.Error(), w.circuit.until)
 	w.log.Warn().Err(err).Time("retry_at", w.circuit.until).Msg("switch cannot be worked with")
@@ -304,6 +310,10 @@ func (w *worker) work(ctx context.Context, g *goal, fence Fence) error {
 	// may have shown that other ports matter: links that lead to a LAG.
 	if g = w.goal(); g == nil {
 		return errGone
+	}
+	if g.record.Paused != nil {
+		w.nudge() // somebody paused the switch meanwhile; the next pass says so
+		return nil
 	}
 	if !g.readBy(scope) {
 		if actual, err = w.read(ctx, g.scope()); err != nil {

@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -294,13 +295,37 @@ func TestLostSignalIsSentAgain(t *testing.T) {
 		s.send(otherNetwork(bound(2, 110, "leaf2/Ethernet1")))
 		synctest.Wait()
 		s.send(gone(1, 2, Deleted))
-		s.deaf = true
+		s.deaf.Store(true)
 		synctest.Wait()
 		wantStatuses(t, s, 1, "bound", "released")
-		s.deaf = false
+		s.deaf.Store(false)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		wantStatuses(t, s, 2, "pending/vlan-quarantined", "bound")
+	})
+}
+
+// A ledger that cannot be written is no fault of the switch.
+func TestLedgerThatFailsIsNotBlamedOnTheSwitch(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		s.quiet = true
+		s.send(bound(1, 110, "leaf1/Ethernet1"))
+		s.quiet = false
+		s.ledger.set(errors.New("disk full"), nil)
+		s.engine.Wake("leaf1", s.fence)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if n := s.switches["leaf1"].changes(); n != 0 {
+			t.Errorf("%d changes without a ledger", n)
+		}
+		s.ledger.set(nil, nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		wantStatuses(t, s, 1, "bound")
 	})
 }
 
@@ -308,9 +333,9 @@ func TestLostSignalIsSentAgain(t *testing.T) {
 func TestLostOwnershipIsNotAnAnswer(t *testing.T) {
 	run(t, func(t *testing.T) {
 		s := newSite(t, 1)
-		owned := false
+		var owned atomic.Bool
 		s.fence = func(context.Context) error {
-			if !owned {
+			if !owned.Load() {
 				return errors.New("another process owns the switch")
 			}
 			return nil
@@ -322,7 +347,7 @@ func TestLostOwnershipIsNotAnAnswer(t *testing.T) {
 		time.Sleep(time.Minute)
 		synctest.Wait()
 		wantStatuses(t, s, 1)
-		owned = true
+		owned.Store(true)
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		wantStatuses(t, s, 1, "bound")
