@@ -267,7 +267,7 @@ func (e *Engine) Forget(ctx context.Context, r OperatorRequest) (OperatorReport,
 	if port != "" {
 		what += "/" + port
 	}
-	out.Message = fmt.Sprintf("%s: nothing is held there, nothing stays exposed", what)
+	out.Message = fmt.Sprintf("%s: no VLAN waits there to be left, so nothing stays exposed", what)
 	if n := len(out.Exposed); n > 0 {
 		out.Message = fmt.Sprintf("%s: nobody will keep track any more of VLANs that may still be on switch ports (%d)", what, n)
 	}

@@ -377,7 +377,7 @@ func TestAnswersNameWhatIsMeant(t *testing.T) {
 			t.Errorf("another snapshot: %v", err)
 		}
 		nothing, err := s.engine.Forget(background, OperatorRequest{Switch: "leaf1", Port: "Ethernet7", By: "op", Because: "x"})
-		if err != nil || nothing.Message != "forget leaf1/Ethernet7: nothing is held there, nothing stays exposed" {
+		if err != nil || nothing.Message != "forget leaf1/Ethernet7: no VLAN waits there to be left, so nothing stays exposed" {
 			t.Errorf("%+v, %v", nothing, err)
 		}
 		for name, want := range map[string]string{"": "all switches (2) are being read", "leaf2": "leaf2 is being read"} {

@@ -92,7 +92,7 @@ func reportPage(p *page, r portbinding.OperatorReport) {
 		}
 	}
 	for _, b := range r.Held {
-		p.line("  binding %s", b)
+		p.line("  still asked for by binding %s", b)
 	}
 }
 
