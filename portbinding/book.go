@@ -325,8 +325,7 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 					continue
 				}
 				if at != a.at && stray.VLANs.Contains(v.VLAN) && b.carries(r.Name, v.PhysicalNetwork) && !b.explained(at, v) {
-					in = append(in, fmt.Sprintf("%s (unexplained: switchbind release %s --because TEXT makes it idle, "+
-						"switchbind forget %s --because TEXT leaves it as it is)", at, at, at))
+					in = append(in, b.wayOut(at))
 				}
 			}
 		}
@@ -341,6 +340,15 @@ func (b *book) quarantine(e *Entry, a attachment) *refusal {
 		}
 	}
 	return nil
+}
+
+// wayOut names a port with a stray VLAN, and what to do about it.
+func (b *book) wayOut(at switchPort) string {
+	if len(b.claims[at]) > 0 {
+		return fmt.Sprintf("%s (changed by somebody else: switchbind rebind %s repairs it)", at, at)
+	}
+	return fmt.Sprintf("%s (unexplained: switchbind release %s --because TEXT makes it idle, switchbind forget %s --because TEXT leaves it as it is)",
+		at, at, at)
 }
 
 // stillIn lists the switch ports on which f, for another network, keeps e out of a VLAN that e wants on a: those for which f asked

@@ -88,16 +88,7 @@ func (e *Engine) Start(ctx context.Context) error {
 	for _, entry := range entries {
 		e.book.put(entry)
 		// Claims are ordered by time: a clock that was set back meanwhile must not put a newcomer before a holder.
-		for _, c := range entry.Claims {
-			if c.Since.After(e.last) {
-				e.last = c.Since
-			}
-			for _, v := range c.VLANs {
-				if v.Since.After(e.last) {
-					e.last = v.Since
-				}
-			}
-		}
+		e.after(entry)
 	}
 	for _, name := range e.book.inv.Names() {
 		e.startWorker(name)
@@ -168,6 +159,20 @@ func (e *Engine) worker(name string) *worker {
 	return e.workers[name]
 }
 
+// after makes every time given out from now on later than the entry's claims. The caller holds write.
+func (e *Engine) after(entry *Entry) {
+	for _, c := range entry.Claims {
+		if c.Since.After(e.last) {
+			e.last = c.Since
+		}
+		for _, v := range c.VLANs {
+			if v.Since.After(e.last) {
+				e.last = v.Since
+			}
+		}
+	}
+}
+
 // now returns the present time, later than every time it returned before: it orders claims. The caller holds write.
 func (e *Engine) now() time.Time {
 	t := time.Now().UTC()
@@ -209,7 +214,13 @@ func (e *Engine) commit(ctx context.Context, t transaction) (map[string]bool, er
 // errNotKept says that the ledger, the outbox or the signals failed: no switch is to blame.
 var errNotKept = errors.New("not kept")
 
+// keepTime bounds what is waited for the ledger, the outbox and the signals together.
+const keepTime = 30 * time.Second
+
 func (e *Engine) keep(ctx context.Context, t transaction) (map[string]bool, error) {
+	// Everything waits for this: a NATS server that hangs must not hold us for ever.
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
 	if len(t.results) > 0 {
 		if err := e.opt.Outbox.Results(ctx, t.results...); err != nil {
 			return nil, fmt.Errorf("results cannot be published: %w", err)
@@ -377,7 +388,7 @@ func (e *Engine) adopt(b *book, entry *Entry, v verdict, t *transaction) {
 	done := entry.Finished && entry.Answer.Status != ""
 	switch v {
 	case changed:
-		entry.Accepted, entry.Attempts, entry.Settled = now, 0, false
+		entry.Accepted, entry.Attempts, entry.Settled, entry.Verified = now, 0, false, nil
 		b.settle(entry, now)
 		entry.question()
 	case again, updated:

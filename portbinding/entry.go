@@ -13,6 +13,8 @@ type Entry struct {
 	PortID     string `json:"port_id"`
 	Controller *Layer `json:"controller,omitempty"`
 	Manual     *Layer `json:"manual,omitempty"` // lies on top of Controller
+	// ManualSeen is the sequence of the newest manual message, which outlives its layer: a late delivery must not lay it again.
+	ManualSeen uint64 `json:"manual_seen,omitempty"`
 
 	// Claims are the switch ports that the binding in force asks for, with the time since when: of two claims to one port
 	// the earlier holds it.

@@ -209,6 +209,7 @@ type fakeSwitch struct {
 	refuse   func(switchdrivers.Change) error        // asked before a change
 	ignore   map[string]bool                         // ports whose changes are accepted and not made
 	onApply  func()                                  // called in the middle of a change
+	answer   error                                   // returned once, after a change was made: the answer that is lost
 	onRead   func()                                  // called before a reading, without the lock
 	watch    func(before, after switchdrivers.State) // sees every change of state
 	sessions int
@@ -314,7 +315,7 @@ func (d fakeDriver) Apply(_ context.Context, c switchdrivers.Change) error {
 		d.state.VLANs[v.ID] = *v.To
 	}
 	for _, p := range c.Ports {
-		if !d.ignore[p.Name] {
+		if !d.ignore[p.Name] && d.state.Ports[p.Name].LAG == "" { // a member has no VLANs of its own
 			d.state.Ports[p.Name] = p.To
 		}
 	}
@@ -324,7 +325,9 @@ func (d fakeDriver) Apply(_ context.Context, c switchdrivers.Change) error {
 	if d.watch != nil {
 		d.watch(before, d.state)
 	}
-	return nil
+	lost := d.answer
+	d.answer = nil
+	return lost
 }
 
 func (d fakeDriver) Save(context.Context) error {

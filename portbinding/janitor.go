@@ -27,7 +27,8 @@ func (e *Engine) forgetOld(ctx context.Context, now time.Time) error {
 	var old []string
 	e.mu.RLock()
 	for id, entry := range e.book.entries {
-		if entry.Finished && entry.Answer.Status == StatusReleased && now.Sub(entry.Updated) > e.opt.Retention {
+		wanted := entry.Controller != nil && entry.Controller.Binding.State == Present // though overridden
+		if !wanted && entry.Finished && entry.Answer.Status == StatusReleased && now.Sub(entry.Updated) > e.opt.Retention {
 			old = append(old, id)
 		}
 	}

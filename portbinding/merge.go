@@ -45,12 +45,13 @@ func merge(old *Entry, m Message) (*Entry, verdict, error) {
 }
 
 func mergeManual(e *Entry, layer *Layer) verdict {
-	if e.Manual != nil && layer.Sequence <= e.Manual.Sequence {
-		if layer.Sequence == e.Manual.Sequence && !e.Finished {
+	if layer.Sequence <= e.ManualSeen {
+		if e.Manual != nil && layer.Sequence == e.Manual.Sequence && !e.Finished {
 			return again
 		}
 		return ignored
 	}
+	e.ManualSeen = layer.Sequence
 	if e.Controller != nil {
 		layer.OverDigest = controllerDigest(e.Controller.Binding)
 	}
@@ -69,17 +70,12 @@ func mergeController(e *Entry, layer *Layer, snapshot bool) verdict {
 		return e.endManual(changed)
 	}
 	was, is := known.Binding, layer.Binding
-	if was.State == Deleted {
-		// A port id is never used again. But somebody who says once more that it is gone did not hear our answer.
-		if is.State != Deleted || snapshot || is.Revision < was.Revision || layer.Sequence <= known.Sequence {
-			return ignored
-		}
-		e.Controller = layer
-		return again
+	if was.State == Deleted && is.State != Deleted {
+		return ignored // a port id is never used again
 	}
 	newer := is.Revision > was.Revision
 	if is.Revision == was.Revision {
-		newer = is.State == Deleted || (snapshot && !known.Received.After(layer.Received)) || (!snapshot && layer.Sequence > known.Sequence)
+		newer = (is.State == Deleted && was.State != Deleted) || (snapshot && !known.Received.After(layer.Received)) || (!snapshot && layer.Sequence > known.Sequence)
 	}
 	switch {
 	case !newer && !snapshot && layer.Sequence == known.Sequence && !e.Finished:
@@ -91,9 +87,11 @@ func mergeController(e *Entry, layer *Layer, snapshot bool) verdict {
 		layer.Sequence = known.Sequence // what the stream still holds from before stays old
 	}
 	same := digest(was) == digest(is)
-	resent := same && was.Revision == is.Revision
+	resent := same && was.Revision == is.Revision && was.Digest == is.Digest
 	e.Controller = layer
 	switch {
+	case e.Manual != nil && e.Manual.OverDigest != controllerDigest(is):
+		return e.endManual(changed) // the controller sees a difference, even where we see none
 	case resent && snapshot:
 		return ignored // the controller says what we know; nobody waits for an answer
 	case resent:
@@ -132,9 +130,10 @@ func digest(b Binding) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// controllerDigest is the digest by which a manual layer knows what it overrides: the controller's own, where it sends one.
+// controllerDigest is the digest by which a manual layer knows what it overrides: the controller's own, where it sends one for what
+// it wants. Of a port that is unbound or deleted only ids and revision count.
 func controllerDigest(b Binding) string {
-	if b.Digest != "" {
+	if b.Digest != "" && b.State == Present {
 		return b.Digest
 	}
 	return digest(b)

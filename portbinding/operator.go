@@ -3,6 +3,7 @@ package portbinding
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -355,6 +356,7 @@ func (e *Engine) Import(ctx context.Context, l LedgerExport, by string) (Operato
 		if cur == nil {
 			next = backup.clone()
 			next.Version = 0
+			e.after(next)
 			added++
 		} else {
 			next = cur.clone()
@@ -370,7 +372,7 @@ func (e *Engine) Import(ctx context.Context, l LedgerExport, by string) (Operato
 				at := switchPort{c.Switch, c.Port}
 				next.leave(at, without(c.VLANs, claimed[at]), c.Since, e.book.retired)
 			}
-			if len(next.Leaving) == len(cur.Leaving) {
+			if reflect.DeepEqual(next.Leaving, cur.Leaving) {
 				continue
 			}
 			merged++
@@ -379,6 +381,9 @@ func (e *Engine) Import(ctx context.Context, l LedgerExport, by string) (Operato
 		t.entries = append(t.entries, next)
 	}
 	for _, backup := range l.Switches {
+		if backup == nil || backup.Name == "" {
+			return OperatorReport{}, &InvalidError{"/switches", "a switch has no name"}
+		}
 		e.mu.RLock()
 		cur := e.book.record(backup.Name)
 		e.mu.RUnlock()

@@ -1,6 +1,7 @@
 package portbinding
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,5 +121,34 @@ func TestStrayVLANThatIsGoneLeavesQuarantine(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		wantStatuses(t, s, 1, "pending/vlan-quarantined", "bound")
+	})
+}
+
+// Somebody puts a bound port into another VLAN by hand, and the policy is to report, not to repair: the VLAN is not given to anybody
+// while the port is in it.
+func TestForeignVLANOnAPortOfOursIsInQuarantine(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 2, func(sw *switchdrivers.Switch) { sw.Drift = "report" })
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		s.send(bound(1, 110, "leaf1/Ethernet1"), bound(3, 130, "leaf2/Ethernet3"))
+		synctest.Wait()
+		s.switches["leaf1"].set("Ethernet1", switchdrivers.Trunk(0, switchdrivers.VLANs(120, 130)))
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		s.send(bound(2, 120, "leaf2/Ethernet2"))
+		synctest.Wait()
+		wantStatuses(t, s, 2, "pending/vlan-quarantined")
+		if m := s.outbox.last(port(2)).Message; !strings.Contains(m, "switchbind rebind leaf1/Ethernet1") {
+			t.Errorf("the message does not say how to repair it: %s", m)
+		}
+		wantPort(t, s, "leaf2", "Ethernet3", switchdrivers.Access(130)) // who was there before stays
+		if err := s.engine.Rebind(t.Context(), RebindRequest{PortID: port(1)}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantPort(t, s, "leaf1", "Ethernet1", switchdrivers.Access(110))
+		wantStatuses(t, s, 2, "pending/vlan-quarantined", "bound")
 	})
 }

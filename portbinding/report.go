@@ -24,6 +24,7 @@ func (b *book) learn(cur *Entry, r report, now time.Time) (*Entry, *Result) {
 	name := r.goal.sw.Name
 	if r.actual != nil {
 		e.verifyOut(b, r)
+		e.Verified = nil // anew, if it is as wanted
 	}
 	links := slices.DeleteFunc(e.Links, func(l LinkResult) bool { return l.Switch == name })
 	mine := map[string]bool{}
@@ -132,11 +133,13 @@ func (e *Entry) answer(f *facts, now time.Time) *Result {
 	top := e.Top()
 	next := Answer{Digest: top.Binding.Digest, Revision: top.Binding.Revision, Status: status, Reason: reason, Message: message}
 	e.Finished = status == StatusBound || status == StatusReleased || status == StatusRefused
-	if status == StatusBound || status == StatusReleased {
-		e.Verified, e.Settled = &now, true
-	} else if status != was.Status {
+	switch {
+	case status != StatusBound && status != StatusReleased:
 		e.Verified = nil
+	case e.Verified == nil: // an answer from the ledger alone keeps the time of the reading it rests on
+		e.Verified = &now
 	}
+	e.Settled = e.Settled || e.Verified != nil
 	if reason == ReasonQueued {
 		return nil // work is under way: nothing to say yet
 	}

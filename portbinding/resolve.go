@@ -205,6 +205,9 @@ func bottomVLAN(segments []Segment, network Network, sw *switchdrivers.Switch, t
 			switchdrivers.Quote(seg.PhysicalNetwork))
 	case traits.ReservedVLANs.Contains(vlan):
 		return HeldVLAN{}, refuse(ReasonVLANNotAllowed, "VLAN %d is reserved on %s", vlan, sw.Name)
+	case vlan == 1 && !sw.AllowedVLANs.Contains(1):
+		return HeldVLAN{}, refuse(ReasonVLANNotAllowed, "VLAN 1 is what every port that nobody configured is in: it is a network's only where "+
+			"allowed_vlans of %s lists it", sw.Name)
 	case !sw.AllowedVLANs.IsEmpty() && !sw.AllowedVLANs.Contains(vlan):
 		return HeldVLAN{}, refuse(ReasonVLANNotAllowed, "VLAN %d is not in the allowed_vlans of %s (%s)", vlan, sw.Name, sw.AllowedVLANs)
 	}

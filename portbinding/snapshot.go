@@ -85,11 +85,11 @@ func (e *Engine) takeSnapshot(ctx context.Context, s Snapshot, accepted bool) (S
 	for _, id := range slices.Sorted(maps.Keys(e.book.entries)) {
 		entry := e.book.entries[id]
 		known := entry.Controller
-		if known == nil || known.Source != s.Source || known.Binding.State == Deleted {
+		if known == nil || known.Source != s.Source || known.Binding.State != Present {
 			continue
 		}
 		own++
-		if !named[id] && !known.Received.After(s.Begin) {
+		if _, is := named[id]; !is && !known.Received.After(s.Begin) {
 			report.Removed = append(report.Removed, id)
 		}
 	}
@@ -104,7 +104,10 @@ func (e *Engine) takeSnapshot(ctx context.Context, s Snapshot, accepted bool) (S
 		return e.holdSnapshot(s, report, own), nil
 	}
 	for _, b := range s.Bindings {
-		e.takeFromSnapshot(s, b, accepted, &t)
+		if named[b.PortID] { // once, however often it is there
+			e.takeFromSnapshot(s, b, accepted, &t)
+			named[b.PortID] = false
+		}
 	}
 	for _, id := range report.Removed {
 		e.mu.RLock()
@@ -113,7 +116,7 @@ func (e *Engine) takeSnapshot(ctx context.Context, s Snapshot, accepted bool) (S
 		next := cur.clone()
 		layer := *cur.Controller
 		layer.Received = s.Begin
-		layer.Binding = Binding{PortID: id, Revision: layer.Binding.Revision, Digest: layer.Binding.Digest, State: Deleted}
+		layer.Binding = Binding{PortID: id, Revision: layer.Binding.Revision, Digest: layer.Binding.Digest, State: Absent} // it may be bound again
 		next.Controller = &layer
 		e.adopt(e.book, next, next.endManual(changed), &t)
 		t.entries = append(t.entries, next)

@@ -41,8 +41,17 @@ func (w *worker) study(ctx context.Context, g *goal, actual switchdrivers.State)
 	return w.disclaim(ctx, actual)
 }
 
-// unexplained lists the VLANs found on ports that could be bound but for which no binding speaks. VLAN 1 is left out unless the
-// operator gives it to tenants: it is what every port of a fresh switch is in. So are VLANs that no binding can get here.
+// tenantVLANs are those of a port's VLANs that a binding could get. VLAN 1 is not one unless the operator gives it to tenants: it is
+// what every port of a fresh switch is in.
+func tenantVLANs(port switchdrivers.Port, sw *switchdrivers.Switch, traits switchdrivers.Traits) switchdrivers.VLANSet {
+	vlans := port.VLANs().Minus(traits.ReservedVLANs).Minus(switchdrivers.VLANs(sw.Idle.VLAN))
+	if sw.AllowedVLANs.IsEmpty() {
+		return vlans.Minus(switchdrivers.VLANs(1))
+	}
+	return vlans.Minus(vlans.Minus(sw.AllowedVLANs))
+}
+
+// unexplained lists the VLANs found on ports that could be bound but for which no binding speaks.
 func (b *book) unexplained(sw *switchdrivers.Switch, traits switchdrivers.Traits, actual switchdrivers.State, now time.Time) []Stray {
 	var found []Stray
 	for port, have := range actual.Ports {
@@ -50,13 +59,7 @@ func (b *book) unexplained(sw *switchdrivers.Switch, traits switchdrivers.Traits
 		if mayBind(sw, port) != nil || have.LAG != "" {
 			continue
 		}
-		vlans := have.VLANs().Minus(traits.ReservedVLANs).Minus(switchdrivers.VLANs(sw.Idle.VLAN))
-		if sw.AllowedVLANs.IsEmpty() {
-			vlans = vlans.Minus(switchdrivers.VLANs(1))
-		} else {
-			vlans = vlans.Minus(vlans.Minus(sw.AllowedVLANs))
-		}
-		vlans = vlans.Minus(b.knownAt(at))
+		vlans := tenantVLANs(have, sw, traits).Minus(b.knownAt(at))
 		inUse := b.inUse(vlans, sw.PhysicalNetworks)
 		if early := vlans.Minus(inUse); !early.IsEmpty() {
 			found = append(found, Stray{Port: port, VLANs: early, Since: now})

@@ -2,6 +2,7 @@ package portbinding
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -42,7 +43,7 @@ func (e *Engine) take(ctx context.Context, r report) error {
 			t.results = append(t.results, *result)
 		}
 	}
-	if record := e.book.cleared(r); record != nil {
+	if record := e.book.strays(r, now); record != nil {
 		t.records = append(t.records, record)
 		t.mark(e.book.strandedBy(r.goal.sw.PhysicalNetworks))
 	}
@@ -54,13 +55,13 @@ func (e *Engine) take(ctx context.Context, r report) error {
 	return err
 }
 
-// cleared returns the switch's record without the stray VLANs that the reading shows to be gone or accounted for; nil when that
-// changes nothing.
-func (b *book) cleared(r report) *SwitchRecord {
-	record := b.record(r.goal.sw.Name)
-	if r.actual == nil || len(record.Unexplained)+len(record.Releasing) == 0 {
+// strays returns the switch's record with the stray VLANs that the reading shows: without those that are gone or accounted for, and
+// with those that ports of ours were found in although nobody asked for it. nil is a reading that shows nothing new.
+func (b *book) strays(r report, now time.Time) *SwitchRecord {
+	if r.actual == nil {
 		return nil
 	}
+	record := b.record(r.goal.sw.Name)
 	changed := false
 	clear := func(strays []Stray) []Stray {
 		var left []Stray
@@ -83,6 +84,23 @@ func (b *book) cleared(r report) *SwitchRecord {
 	}
 	next := *record
 	next.Unexplained, next.Releasing = clear(slices.Clone(record.Unexplained)), clear(slices.Clone(record.Releasing))
+	for _, name := range slices.Sorted(maps.Keys(r.goal.ports)) {
+		at := switchPort{r.goal.sw.Name, name}
+		have, read := r.actual.Ports[name]
+		if !read || r.outcomes[name].ok() || have.LAG != "" {
+			continue
+		}
+		found := tenantVLANs(have, r.goal.sw, r.goal.traits).Minus(b.knownAt(at))
+		for _, s := range slices.Concat(next.Unexplained, next.Releasing) {
+			if b.resolveLAG(switchPort{at.sw, s.Port}) == at {
+				found = found.Minus(s.VLANs)
+			}
+		}
+		if !found.IsEmpty() {
+			changed = true
+			next.Unexplained = append(next.Unexplained, Stray{Port: name, VLANs: found, Since: now, Late: true})
+		}
+	}
 	if !changed {
 		return nil
 	}

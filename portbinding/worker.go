@@ -47,6 +47,9 @@ type worker struct {
 	undeleted map[switchdrivers.VLANID]trouble
 }
 
+// errStopping says that the service is being stopped.
+var errStopping = errors.New("the service is stopping")
+
 // errGone says that the switch left the configuration in the middle of a pass.
 var errGone = errors.New("the switch was taken out of the configuration")
 
@@ -113,12 +116,16 @@ func (w *worker) ask(ctx context.Context, f func(context.Context)) error {
 	case w.asks <- func(ctx context.Context) { defer close(ran); f(ctx) }:
 	case <-w.done:
 		return &UnknownError{Kind: "switch", Name: w.name, Hint: "it was just taken out of the configuration"}
+	case <-w.engine.ctx.Done():
+		return errStopping
 	case <-ctx.Done():
 		return fmt.Errorf("switch %s is busy with a change: %w", w.name, ctx.Err())
 	}
 	select {
 	case <-ran:
 		return nil
+	case <-w.engine.ctx.Done():
+		return errStopping
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -270,12 +277,14 @@ func (w *worker) fail(ctx context.Context, err error) {
 	}
 	if errors.Is(err, errNotOurs) {
 		// It is not for us to say anything about the switch. If it is ours after all, nobody else wakes us.
+		w.circuit.succeed() // the switch itself answered
 		w.show("not-owned", err.Error(), time.Time{})
 		w.soonAt = time.Now().Add(soon)
 		return
 	}
 	if errors.Is(err, errNotKept) {
 		w.log.Error().Err(err).Msg("nothing is written to a switch while the ledger cannot be")
+		w.circuit.succeed() // the switch itself answered
 		w.show("not-kept", err.Error(), time.Time{})
 		w.soonAt = time.Now().Add(soon)
 		return
