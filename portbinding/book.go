@@ -255,7 +255,7 @@ func (b *book) gating(physical []string) string {
 }
 
 func notSurveyed(name, physical string) *refusal {
-	return refuse(ReasonNotSurveyed, "the ledger is new and switch %s, which also carries %s, has not been read yet; "+
+	return refuse(ReasonNotSurveyed, "the ledger is new and switch %s, which also carries %s, has not been read yet (`switchbind switches` says why); "+
 		"if it never will be: switchbind forget %s --because TEXT", name, physical, name)
 }
 

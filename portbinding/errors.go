@@ -27,6 +27,9 @@ type UnknownError struct {
 
 func (e *UnknownError) Error() string {
 	text := fmt.Sprintf("no %s %q is known", e.Kind, e.Name)
+	if e.Name == "" { // none was named, where the only one there is would have been meant
+		return strings.TrimSpace(fmt.Sprintf("which %s? %s", e.Kind, e.Hint))
+	}
 	if e.Hint != "" {
 		text += ": " + e.Hint
 	}

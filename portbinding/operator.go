@@ -45,7 +45,11 @@ func (e *Engine) Reconcile(_ context.Context, r OperatorRequest) (OperatorReport
 			n++
 		}
 	}
-	return OperatorReport{Done: true, Message: fmt.Sprintf("%d switches are being compared; `switchbind switches` shows how they are", n)}, nil
+	what := r.Switch + " is"
+	if r.Switch == "" {
+		what = fmt.Sprintf("all switches (%d) are", n)
+	}
+	return OperatorReport{Done: true, Message: what + " being read and compared; `switchbind switches` shows how it went"}, nil
 }
 
 // Rebind makes everything that is bound to a port be applied and verified again.
@@ -260,14 +264,18 @@ func (e *Engine) Forget(ctx context.Context, r OperatorRequest) (OperatorReport,
 	others := e.book.strandedBy(physicalNetworksOf(e.book, r.Switch))
 	e.mu.RUnlock()
 	slices.Sort(out.Held)
-	out.Message = fmt.Sprintf("%d switch ports may still carry VLANs that nobody keeps track of any more", len(out.Exposed))
-	if !r.Confirm {
-		return out, nil
-	}
 	what := "forget " + r.Switch
 	if port != "" {
 		what += "/" + port
-	} else {
+	}
+	out.Message = fmt.Sprintf("%s: no VLAN waits there to be left, so nothing stays exposed", what)
+	if n := len(out.Exposed); n > 0 {
+		out.Message = fmt.Sprintf("%s: nobody will keep track any more of VLANs that may still be on switch ports (%d)", what, n)
+	}
+	if !r.Confirm {
+		return out, nil
+	}
+	if port == "" {
 		// The whole switch is written off: it may leave the configuration, and if it ever answers again it is surveyed like new.
 		record.Retired, record.Surveyed, record.Gating = r.remark(what), false, false
 	}

@@ -362,3 +362,37 @@ func TestGuardStopsWhatMustNotBe(t *testing.T) {
 		}
 	}
 }
+
+// What an operator is answered names the thing asked about, or asks for it.
+func TestAnswersNameWhatIsMeant(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 2)
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		if _, err := s.engine.AcceptSnapshot(background, "", "op"); err == nil || err.Error() != "which held snapshot? none is held" {
+			t.Errorf("no snapshot: %v", err)
+		}
+		if _, err := s.engine.AcceptSnapshot(background, "x", "op"); err == nil || err.Error() != `no held snapshot "x" is known: none is held` {
+			t.Errorf("another snapshot: %v", err)
+		}
+		nothing, err := s.engine.Forget(background, OperatorRequest{Switch: "leaf1", Port: "Ethernet7", By: "op", Because: "x"})
+		if err != nil || nothing.Message != "forget leaf1/Ethernet7: no VLAN waits there to be left, so nothing stays exposed" {
+			t.Errorf("%+v, %v", nothing, err)
+		}
+		for name, want := range map[string]string{"": "all switches (2) are being read", "leaf2": "leaf2 is being read"} {
+			if report, err := s.engine.Reconcile(background, OperatorRequest{Switch: name}); err != nil || !strings.HasPrefix(report.Message, want) {
+				t.Errorf("%+v, %v, want %q", report, err, want)
+			}
+		}
+		for link, want := range map[LocalLink]string{
+			{SwitchInfo: "leaf9", PortID: "Ethernet1"}:                                `no switch with switch_info "leaf9" is configured`,
+			{SwitchID: "02:00:00:00:00:99", PortID: "Ethernet1"}:                      `no switch with switch_id "02:00:00:00:00:99" is configured`,
+			{SwitchID: "02:00:00:00:00:99", SwitchInfo: "leaf9", PortID: "Ethernet1"}: `no switch with switch_id "02:00:00:00:00:99" or switch_info "leaf9" is configured`,
+		} {
+			if _, no := findSwitch(link, s.engine.book.inv); no == nil || no.message != want {
+				t.Errorf("%+v: %+v, want %q", link, no, want)
+			}
+		}
+	})
+}

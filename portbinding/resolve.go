@@ -45,14 +45,16 @@ func resolve(b Binding, inv *switchdrivers.Inventory) ([]attachment, *refusal) {
 	for i, link := range b.Profile.Links {
 		name, no := findSwitch(link, inv)
 		if no != nil {
-			no.message = fmt.Sprintf("link %d: %s", i, no.message)
+			if len(b.Profile.Links) > 1 {
+				no.message = fmt.Sprintf("link %d of %d: %s", i+1, len(b.Profile.Links), no.message)
+			}
 			no.at = switchPort{switchdrivers.Quote(link.SwitchInfo + link.SwitchID), switchdrivers.Quote(link.PortID)}
 			return nil, no
 		}
 		sw, platform := inv.Switch(name), inv.Platform(name)
 		port, err := platform.PortName(link.PortID)
 		if err != nil {
-			return nil, &refusal{ReasonUnknownPort, fmt.Sprintf("link %d, switch %s: %v", i, name, err), switchPort{name, switchdrivers.Quote(link.PortID)}}
+			return nil, &refusal{ReasonUnknownPort, fmt.Sprintf("link %d, switch %s: %v", i+1, name, err), switchPort{name, switchdrivers.Quote(link.PortID)}}
 		}
 		at := switchPort{name, port}
 		if no := mayBind(sw, port); no != nil {
@@ -106,12 +108,23 @@ func findSwitch(link LocalLink, inv *switchdrivers.Inventory) (string, *refusal)
 	case byMAC != "":
 		return byMAC, nil
 	case byName == "":
-		return "", refuse(ReasonUnknownSwitch, "no switch with switch_id %s or switch_info %s is configured",
-			switchdrivers.Quote(link.SwitchID), switchdrivers.Quote(link.SwitchInfo))
+		return "", refuse(ReasonUnknownSwitch, "no switch with %s is configured", saidOf(link))
 	case mac != "" && len(inv.Switch(byName).SwitchIDs) > 0:
 		return "", refuse(ReasonSwitchMismatch, "switch_id %s is not among those of %s, which switch_info names", mac, byName)
 	}
 	return byName, nil
+}
+
+// saidOf repeats what a link says about its switch.
+func saidOf(link LocalLink) string {
+	id, info := "switch_id "+switchdrivers.Quote(link.SwitchID), "switch_info "+switchdrivers.Quote(link.SwitchInfo)
+	switch {
+	case link.SwitchID == "":
+		return info
+	case link.SwitchInfo == "":
+		return id
+	}
+	return id + " or " + info
 }
 
 // mayBind applies the operator's word on which ports may be bound at all.

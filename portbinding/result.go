@@ -64,7 +64,7 @@ var Reasons = map[Reason]string{
 	ReasonPhysicalNetwork: "the switch does not carry the segment's physical network",
 	ReasonVLANNotAllowed:  "the VLAN is reserved by the switch or not in its allowed_vlans",
 	ReasonSubPortTag:      "a subport's tag is not the VLAN of its network",
-	ReasonVLANQuarantined: "ports that another network left are not yet verified out of this VLAN",
+	ReasonVLANQuarantined: "another network is in this VLAN, or ports that it left are not yet verified out of it",
 	ReasonVLANMissing:     "the VLAN does not exist on the switch and manage_vlans is off",
 	ReasonNotSurveyed:     "the ledger is new and a switch of this physical network has not been read yet",
 	ReasonPaused:          "an operator paused the switch; resume it",

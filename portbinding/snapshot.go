@@ -65,7 +65,7 @@ func (e *Engine) AcceptSnapshot(ctx context.Context, source, by string) (Snapsho
 		if len(sources) > 0 {
 			hint = "held are those of " + strings.Join(sources, ", ")
 		}
-		return SnapshotReport{}, &UnknownError{Kind: "held snapshot of source", Name: source, Hint: hint}
+		return SnapshotReport{}, &UnknownError{Kind: "held snapshot", Name: source, Hint: hint}
 	}
 	e.log.Warn().Str("source", source).Str("snapshot", held.snapshot.ID).Str("by", by).Int("removes", len(held.removed)).Msg("held snapshot accepted")
 	return e.takeSnapshot(ctx, held.snapshot, true)

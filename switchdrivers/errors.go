@@ -26,7 +26,7 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// AuthError says that the switch is there but did not accept the credentials. Trying the same ones again soon locks accounts:
+// AuthError says that the credentials cannot be read or that the switch did not accept them. Trying the same ones again soon locks accounts:
 // wait for the operator.
 type AuthError struct {
 	Switch   string
@@ -35,7 +35,7 @@ type AuthError struct {
 }
 
 func (e *AuthError) Error() string {
-	return fmt.Sprintf("switch %s refused the login of %q (%v): check the credentials in the configuration and send SIGHUP",
+	return fmt.Sprintf("cannot log in to switch %s as %q (%v): check the credentials in the configuration and send SIGHUP",
 		e.Switch, e.Username, e.Err)
 }
 

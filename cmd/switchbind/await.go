@@ -85,6 +85,10 @@ func (a *app) await(ctx context.Context, watch *events.ResultWatch, portID strin
 		}
 		if last == nil || last.Reason != r.Reason || last.Message != r.Message {
 			a.progress("%s", clean(joinWords(string(r.Status), why(r.Reason, r.Message))))
+			if r.Reason == portbinding.ReasonVLANQuarantined && (last == nil || last.Reason != r.Reason) {
+				a.progress("it waits until they are out of the VLAN: `switchbind show PORT` and `unbind PORT`; " +
+					"if it belongs on their network, say so with --network")
+			}
 		}
 		last = &r
 	}
@@ -119,7 +123,11 @@ func joinWords(status, reason string) string {
 }
 
 func resultTable(p *page, r portbinding.Result) {
-	p.line("%s  %s in %d ms", r.PortID, string(r.Status), r.DurationMS)
+	if r.Status != portbinding.StatusPending {
+		p.line("%s  %s in %d ms", r.PortID, string(r.Status), r.DurationMS)
+	} else {
+		p.line("%s  %s", r.PortID, string(r.Status)) // the time it took to say so is not the time it takes
+	}
 	if text := why(r.Reason, r.Message); text != "" {
 		p.line("%s", text)
 	}

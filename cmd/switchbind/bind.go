@@ -74,7 +74,7 @@ func (a *app) bind(ctx context.Context, b portbinding.Binding, noWait bool) erro
 	}
 	stamp(&b, known, time.Now())
 	if known != nil && known.State == portbinding.Present && !known.Overridden && !isManual(known.Source) {
-		a.progress("port %s is bound by %s; this lies on top until that changes", b.PortID, known.Source)
+		a.progress("%s has a binding of port %s; this lies on top until that changes", known.Source, b.PortID)
 	}
 	return a.publish(ctx, c, b)
 }

@@ -62,6 +62,8 @@ func fate(b portbinding.Binding) []portbinding.Result {
 		return []portbinding.Result{waiting}
 	case "Ethernet4":
 		return []portbinding.Result{with(portbinding.StatusFailed, portbinding.ReasonRejected, "switch leaf1 refused \"vlan 110\": \"% Invalid\x1b[31m\"")}
+	case "Ethernet11":
+		return []portbinding.Result{with(portbinding.StatusPending, portbinding.ReasonVLANQuarantined, "VLAN 110 of physnet1 may still carry another network")}
 	case "Ethernet5":
 		return []portbinding.Result{with(portbinding.StatusPending, portbinding.ReasonDryRun, "would be sent to leaf1")}
 	case "Ethernet99":

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -252,9 +253,17 @@ func (r *labRun) access() *labAccess {
 
 // programName is how the person started this program, so that the examples can be copied.
 func programName() string {
-	exe, err := os.Executable()
-	if err == nil && filepath.Base(filepath.Dir(exe)) == "exe" { // where `go run` builds
+	if exe, err := os.Executable(); err == nil && builtByGoRun(exe) {
 		return "go run ./cmd/switchbind"
 	}
 	return os.Args[0]
+}
+
+// goRunCache is a directory of the build cache, where `go run` has kept what it runs since Go 1.24.
+var goRunCache = regexp.MustCompile(`^[0-9a-f]{64}-d$`)
+
+// builtByGoRun reports whether a program lies where `go run` puts it: a place that nobody wants to type.
+func builtByGoRun(exe string) bool {
+	dir := filepath.Base(filepath.Dir(exe))
+	return dir == "exe" || goRunCache.MatchString(dir)
 }

@@ -284,3 +284,16 @@ func TestLabInterrupted(t *testing.T) {
 		})
 	}
 }
+
+func TestExamplesNameWhatWasTyped(t *testing.T) {
+	for exe, want := range map[string]bool{
+		"/tmp/go-build123/b001/exe/switchbind": true,
+		"/root/.cache/go-build/31/31d94439035746ecbe48cc23679ea225d43a0d5c446c9335563723d5bd70d3df-d/switchbind": true,
+		"/usr/local/bin/switchbind": false,
+		"/home/op/a-d/switchbind":   false,
+	} {
+		if got := builtByGoRun(exe); got != want {
+			t.Errorf("%s: built by go run: %v, want %v", exe, got, want)
+		}
+	}
+}

@@ -34,7 +34,13 @@ func (a *app) listCommand() *cobra.Command {
 			if views == nil {
 				views = []portbinding.BindingView{}
 			}
-			return a.print(views, func(p *page) { bindingTable(p, views) })
+			return a.print(views, func(p *page) {
+				if len(views) == 0 && (filter.Switch != "" || filter.Status != "" || filter.Network != "") {
+					p.line("no bindings match; `switchbind list` shows all there are")
+					return
+				}
+				bindingTable(p, views)
+			})
 		},
 	}
 	c.Flags().StringVar(&filter.Switch, "switch", "", "only bindings with a port of this switch")
@@ -59,8 +65,8 @@ func bindingTable(p *page, views []portbinding.BindingView) {
 		if v.Overridden {
 			status += " (by hand)"
 		}
-		rows = append(rows, []string{v.PortID, short(or(networkWords(v.Network)), 16), vlanWords(v.VLAN), status,
-			or(places(v.Links)), string(v.Reason)})
+		rows = append(rows, []string{v.PortID, short(or(networkWords(v.Network)), 12), vlanWords(v.VLAN), status,
+			or(firstPlace(v.Links)), string(v.Reason)})
 	}
 	p.rows([]string{"PORT", "NETWORK", "VLAN", "STATUS", "SWITCH PORT", "REASON"}, rows)
 }

@@ -161,6 +161,9 @@ func (a *app) readBindings(file string) ([]portbinding.Binding, error) {
 		}
 	}
 	var list []portbinding.Binding
+	if file == "-" {
+		file = "standard input"
+	}
 	for i, item := range items {
 		b, err := decodeItem(item)
 		switch {
@@ -180,7 +183,7 @@ func decodeItem(item json.RawMessage) (b portbinding.Binding, err error) {
 		Data        json.RawMessage `json:"data"`
 	}
 	if err := json.Unmarshal(item, &event); err != nil {
-		return b, err
+		return b, notJSON(err)
 	}
 	if event.SpecVersion != "" {
 		if event.Data == nil {
@@ -198,6 +201,15 @@ func decodeItem(item json.RawMessage) (b portbinding.Binding, err error) {
 		b.State = portbinding.Present
 	}
 	return b, nil
+}
+
+// notJSON adds to the decoder's words about a character what they are about.
+func notJSON(err error) error {
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("this is not JSON: %w at byte %d", err, syntax.Offset)
+	}
+	return err
 }
 
 func (a *app) readFile(file string, most int64) ([]byte, error) {

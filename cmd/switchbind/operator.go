@@ -92,7 +92,7 @@ func reportPage(p *page, r portbinding.OperatorReport) {
 		}
 	}
 	for _, b := range r.Held {
-		p.line("  binding %s", b)
+		p.line("  still asked for by binding %s", b)
 	}
 }
 
@@ -103,7 +103,11 @@ func isTerminal(stream any) bool {
 		return false
 	}
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != os.DevNull && f.Name() != os.DevNull
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull) // a device too, and what cron and systemd give as standard input, under another name
+	return err != nil || !os.SameFile(info, null)
 }
 
 // splitPlace reads SWITCH or SWITCH/PORT.

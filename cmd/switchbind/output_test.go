@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -35,10 +37,10 @@ func TestBindingTable(t *testing.T) {
 		{PortID: "4d1f0dcd-67e8-4442-9a66-4d1692f5846f", Status: "released"},
 	})
 	same(t, &p, `
-PORT                                  NETWORK           VLAN  STATUS             SWITCH PORT                       REASON
-b16e0dcd-67e8-4442-9a66-4d1692f5846f  tenant-a          110   bound              leaf1/Ethernet1, leaf2/Ethernet1
-3c1f0dcd-67e8-4442-9a66-4d1692f5846f  0a7e11c2-9a66-4…  120   pending (by hand)  leaf1/Ethernet2                   vlan-quarantined
-4d1f0dcd-67e8-4442-9a66-4d1692f5846f  -                 -     released           -
+PORT                                  NETWORK       VLAN  STATUS             SWITCH PORT         REASON
+b16e0dcd-67e8-4442-9a66-4d1692f5846f  tenant-a      110   bound              leaf1/Ethernet1 +1
+3c1f0dcd-67e8-4442-9a66-4d1692f5846f  0a7e11c2-9a…  120   pending (by hand)  leaf1/Ethernet2     vlan-quarantined
+4d1f0dcd-67e8-4442-9a66-4d1692f5846f  -             -     released           -
 `)
 }
 
@@ -98,7 +100,7 @@ func TestSwitchTable(t *testing.T) {
 		{Name: "leaf1", Address: "192.0.2.11", Platform: "ssh/arista_eos", Health: "ok", Bound: 48, Unsaved: true, LastRead: &read},
 		{Name: "leaf2", Address: "192.0.2.12", Platform: "ssh/openvswitch", Health: "unreachable", Message: "switch leaf2 cannot be reached",
 			RetryAt: &retry, Pending: 3, Leaving: 1},
-		{Name: "spine1", Address: "192.0.2.1", Platform: "gnmi/openconfig", Health: "paused", LastRead: &read,
+		{Name: "spine1", Address: "192.0.2.1", Platform: "gnmi/openconfig", Health: "paused", LastRead: &read, Message: "firmware",
 			Paused: &portbinding.Remark{By: "ops", Because: "firmware", At: now.Add(-time.Hour)}, Warnings: []string{"tls.skip_verify: anybody"}},
 	}, now)
 	same(t, &p, `
@@ -156,5 +158,21 @@ func TestChooseTheHolderOfASwitchPort(t *testing.T) {
 		if got, err := choose(all, name); got != want || (err == nil) != (want != "") {
 			t.Errorf("choose(%q) = %q, %v; want %q", name, got, err, want)
 		}
+	}
+}
+
+// TestNothingIsNoPerson: cron and systemd give /dev/null as standard input, under names that do not say so.
+func TestNothingIsNoPerson(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "stdin")
+	if err := os.Symlink(os.DevNull, link); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if isTerminal(f) {
+		t.Error("/dev/null is taken for a terminal")
 	}
 }

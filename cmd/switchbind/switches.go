@@ -61,7 +61,7 @@ func switchTable(p *page, views []portbinding.SwitchView, now time.Time) {
 	}
 	p.rows([]string{"SWITCH", "ADDRESS", "PLATFORM", "HEALTH", "BOUND", "PENDING", "LEAVING", "CONFIG", "READ"}, rows)
 	for _, v := range views {
-		if v.Message != "" {
+		if v.Message != "" && (v.Paused == nil || v.Message != v.Paused.Because) {
 			p.line("%s: %s", v.Name, v.Message)
 		}
 		if v.Paused != nil {

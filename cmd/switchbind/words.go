@@ -17,6 +17,15 @@ func places(links []portbinding.LinkResult) string {
 	return strings.Join(names, ", ")
 }
 
+// firstPlace names the first switch port of a binding and counts the others, "leaf1/Ethernet1 +1": a table has to fit a terminal.
+func firstPlace(links []portbinding.LinkResult) string {
+	switch len(links) {
+	case 0, 1:
+		return places(links)
+	}
+	return fmt.Sprintf("%s +%d", places(links[:1]), len(links)-1)
+}
+
 // heldWords describes what a switch port may still carry: "leaf1/Ethernet1: VLAN 110 of physnet1 (network d6b9ffd7-...)".
 func heldWords(h portbinding.Hold) string {
 	var vlans []string

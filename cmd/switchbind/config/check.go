@@ -283,10 +283,13 @@ func (k checker) credentials(path string, sw *switchdrivers.Switch) {
 		if c.KeyFile != "" && c.Agent {
 			k.wrong(at+".agent", "give key_file or agent, not both")
 		}
-		if c.Username == "" {
+		noWay := !password && c.KeyFile == "" && !c.Agent
+		switch {
+		case c.Username == "" && noWay:
+			k.wrong(at, "there is no way to log in: give username, and password_file, password_env, key_file or agent: true")
+		case c.Username == "":
 			k.wrong(at+".username", "is missing")
-		}
-		if !password && c.KeyFile == "" && !c.Agent {
+		case noWay:
 			k.wrong(at, "there is no way to log in: give password_file, password_env, key_file or agent: true")
 		}
 	case "gnmi":

@@ -171,6 +171,9 @@ func TestFaults(t *testing.T) {
 			"8:5: switches.leaf1.physical_networks: is missing: name the physical networks this switch carries, as Neutron calls them"}},
 		"no credentials": {strings.Replace(one(), ", key_file: id", "", 1), []string{
 			"6:5: switches.leaf1.credentials: there is no way to log in: give password_file, password_env, key_file or agent: true"}},
+		"no credentials at all": {strings.Replace(one(), "{username: sb, key_file: id}", "{}", 1), []string{
+			"6:5: switches.leaf1.credentials: there is no way to log in: give username, and password_file, password_env, key_file or " +
+				"agent: true"}},
 		"two passwords": {strings.Replace(one(), "key_file: id", "password_file: a, password_env: B", 1), []string{
 			"6:51: switches.leaf1.credentials.password_env: give password_file or password_env, not both"}},
 		"no host key": {strings.Replace(one(), "{known_hosts: kh}", "{}", 1), []string{
@@ -210,6 +213,8 @@ func TestFaults(t *testing.T) {
 			"1:12: snapshot.remove_share_at_most: must be more than 0 and at most 1 (0.2 is a fifth)"}},
 		"not a number": {"snapshot: {remove_share_at_most: .nan}\n", []string{
 			"1:34: snapshot.remove_share_at_most: must be a number, not an infinite or undefined number"}},
+		"tab":             {"switches:\n\tleaf1: {}\n", []string{"2:1: not valid YAML: a tab indents this line; use blanks"}},
+		"deeper tab":      {"switches:\n  leaf1:\n  \taddress: a\n", []string{"3:1: not valid YAML: a tab indents this line; use blanks"}},
 		"syntax":          {"switches:\n  leaf1: {address: [\n", []string{"2:20: not valid YAML: sequence end token ']' not found"}},
 		"empty":           {"# nothing\n", []string{"the file is empty; `switchbind help config` shows what belongs into it"}},
 		"two documents":   {"log: {}\n---\nlog: {}\n", []string{"3:4: a second document begins here; the configuration is one document"}},

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -79,6 +80,9 @@ func (d *decoder) parse(text []byte) ast.Node {
 		if t := fault.GetToken(); t != nil && t.Position != nil {
 			line, column = t.Position.Line, t.Position.Column
 		}
+		if tabbed(text, line) { // the library complains about a character that is not even shown
+			return whole(line, 1, "not valid YAML: a tab indents this line; use blanks")
+		}
 		return whole(line, column, "not valid YAML: "+fault.GetMessage())
 	case err != nil:
 		return whole(0, 0, "not valid YAML")
@@ -92,6 +96,16 @@ func (d *decoder) parse(text []byte) ast.Node {
 	}
 	p := d.position(docs[1].Body)
 	return whole(p.Line, p.Column, "a second document begins here; the configuration is one document")
+}
+
+// tabbed reports whether a tab is among what indents a line; lines count from 1.
+func tabbed(text []byte, line int) bool {
+	lines := bytes.Split(text, []byte("\n"))
+	if line < 1 || line > len(lines) {
+		return false
+	}
+	indent := lines[line-1][:len(lines[line-1])-len(bytes.TrimLeft(lines[line-1], " \t"))]
+	return bytes.IndexByte(indent, '\t') >= 0
 }
 
 // document decodes the top level. switch_defaults comes first, wherever in the file it stands, because all switches start
