@@ -26,8 +26,8 @@ func (e *UnreachableError) Error() string {
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
 
-// AuthError says that the credentials cannot be read or that the switch did not accept them. Trying the same ones again soon locks accounts:
-// wait for the operator.
+// AuthError says that the credentials cannot be read, or that the switch is there but did not accept them. Trying the same ones
+// again soon locks accounts: wait for the operator.
 type AuthError struct {
 	Switch   string
 	Username string
