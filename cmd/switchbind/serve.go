@@ -62,11 +62,7 @@ func (a *app) serve(ctx context.Context, file string, how manner) error {
 	if err != nil {
 		return err
 	}
-	if os.Getenv("GOGC") == "" && len(inventory.Names()) > largeSite {
-		// Here much is held and little of it is garbage, so that collecting earlier costs little time and saves much memory. In a
-		// small heap it would cost every event milliseconds.
-		debug.SetGCPercent(50)
-	}
+	paceCollector(len(inventory.Names()))
 	log := newLog(a.errOut, c.Log)
 	for _, warning := range c.Warnings {
 		log.Warn().Msg(warning)
@@ -96,8 +92,21 @@ func (a *app) serve(ctx context.Context, file string, how manner) error {
 	}
 }
 
-// largeSite is a number of switches above which memory counts for more than the time to collect it.
+// largeSite is the number of switches from which on the memory of a service is worth more than its time.
 const largeSite = 50
+
+// paceCollector sets how often garbage is collected, where GOGC does not. In a large site much is held and little of it is garbage:
+// collecting early costs little time and saves much memory. In a small one the heap is a few megabytes, and collecting it each time
+// that it doubles is what the slowest one in a hundred events waits for.
+func paceCollector(switches int) {
+	switch {
+	case os.Getenv("GOGC") != "":
+	case switches > largeSite:
+		debug.SetGCPercent(50)
+	default:
+		debug.SetGCPercent(400)
+	}
+}
 
 // service is a running switchbind: everything that start put together, and stop takes apart in the opposite order.
 type service struct {
