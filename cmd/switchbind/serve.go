@@ -102,7 +102,7 @@ func paceCollector(switches int) {
 	switch {
 	case os.Getenv("GOGC") != "":
 	case switches > largeSite:
-		debug.SetGCPercent(50)
+		debug.SetGCPercent(30)
 	default:
 		debug.SetGCPercent(400)
 	}
