@@ -199,21 +199,22 @@ func (o *fakeOutbox) last(port string) Result {
 type fakeSwitch struct {
 	name string
 
-	mu       sync.Mutex
-	state    switchdrivers.State
-	saved    switchdrivers.State
-	applies  []switchdrivers.Change
-	reads    int
-	saves    int
-	down     error                                   // returned by everything
-	refuse   func(switchdrivers.Change) error        // asked before a change
-	ignore   map[string]bool                         // ports whose changes are accepted and not made
-	onApply  func()                                  // called in the middle of a change
-	answer   error                                   // returned once, after a change was made: the answer that is lost
-	onRead   func()                                  // called before a reading, without the lock
-	watch    func(before, after switchdrivers.State) // sees every change of state
-	sessions int
-	delay    time.Duration // before every reading
+	mu        sync.Mutex
+	state     switchdrivers.State
+	saved     switchdrivers.State
+	applies   []switchdrivers.Change
+	reads     int
+	saves     int
+	down      error                                   // returned by everything
+	refuse    func(switchdrivers.Change) error        // asked before a change
+	ignore    map[string]bool                         // ports whose changes are accepted and not made
+	onApply   func()                                  // called in the middle of a change
+	answer    error                                   // returned once, after a change was made: the answer that is lost
+	onRead    func()                                  // called before a reading, without the lock
+	watch     func(before, after switchdrivers.State) // sees every change of state
+	sessions  int
+	afterRead func()        // called at the end of every reading, under the lock
+	delay     time.Duration // before every reading
 }
 
 func newFakeSwitch(name string, ports int) *fakeSwitch {
@@ -288,6 +289,9 @@ func (d fakeDriver) Read(_ context.Context, scope switchdrivers.Scope) (switchdr
 	out := d.state.Clone()
 	if scope.Ports != nil {
 		maps.DeleteFunc(out.Ports, func(name string, _ switchdrivers.Port) bool { return !slices.Contains(scope.Ports, name) })
+	}
+	if d.afterRead != nil {
+		d.afterRead()
 	}
 	return out, nil
 }
@@ -373,17 +377,18 @@ func (p fakePlatform) Open(sw switchdrivers.Switch, _ switchdrivers.Environment)
 
 // site is a set of fake switches with an engine in front of them.
 type site struct {
-	t        *testing.T
-	ledger   *fakeLedger
-	outbox   *fakeOutbox
-	switches map[string]*fakeSwitch
-	config   []switchdrivers.Switch
-	engine   *Engine
-	opt      Options
-	sequence uint64
-	fence    Fence
-	quiet    bool        // signals are dropped, as they are while nobody owns a switch
-	deaf     atomic.Bool // signals cannot be sent
+	t          *testing.T
+	ledger     *fakeLedger
+	outbox     *fakeOutbox
+	switches   map[string]*fakeSwitch
+	config     []switchdrivers.Switch
+	engine     *Engine
+	opt        Options
+	sequence   uint64
+	fence      Fence
+	afterDirty func()      // called when the workers were woken, before whoever marked the switches goes on
+	quiet      bool        // signals are dropped, as they are while nobody owns a switch
+	deaf       atomic.Bool // signals cannot be sent
 }
 
 // Dirty makes the site the Signals of its engine: it hands them straight on.
@@ -396,6 +401,9 @@ func (s *site) Dirty(_ context.Context, switches ...string) error {
 	}
 	for _, name := range switches {
 		s.engine.Wake(name, s.fence)
+	}
+	if s.afterDirty != nil {
+		s.afterDirty()
 	}
 	return nil
 }

@@ -73,17 +73,17 @@ func (e *Engine) Rebind(ctx context.Context, r RebindRequest) error {
 	var t transaction
 	e.adopt(e.book, next, changed, &t)
 	t.entries = append(t.entries, next)
-	if _, err := e.commit(ctx, t); err != nil {
-		return err
-	}
+	// The commit wakes the workers. By then they must know that what failed before is to be tried again, or they answer the question
+	// with an old refusal.
 	e.mu.RLock()
-	defer e.mu.RUnlock()
 	for _, c := range next.Claims {
 		if w := e.workers[c.Switch]; w != nil {
-			w.force()
+			w.pardon()
 		}
 	}
-	return nil
+	e.mu.RUnlock()
+	_, err := e.commit(ctx, t)
+	return err
 }
 
 // Pause keeps switchbind away from a switch.

@@ -396,3 +396,34 @@ func TestAnswersNameWhatIsMeant(t *testing.T) {
 		}
 	})
 }
+
+// A rebind asks the switch again: it is not answered with what the switch said before, not even when the worker looks at once.
+func TestRebindIsNotAnsweredWithAnOldRefusal(t *testing.T) {
+	run(t, func(t *testing.T) {
+		s := newSite(t, 1)
+		leaf := s.switches["leaf1"]
+		leaf.refuse = func(c switchdrivers.Change) error {
+			for _, p := range c.Ports {
+				if p.To.Mode == switchdrivers.ModeAccess {
+					return &switchdrivers.RefusedError{Switch: "leaf1", Rejections: []switchdrivers.Rejection{{Port: p.Name, Line: "x", Words: "% no"}}}
+				}
+			}
+			return nil
+		}
+		s.start()
+		defer s.stop()
+		synctest.Wait()
+		s.send(bound(1, 110, "leaf1/Ethernet1"))
+		synctest.Wait()
+		wantStatuses(t, s, 1, "failed/rejected-by-switch")
+		looked := make(chan struct{}, 10)
+		leaf.fault(func() { leaf.refuse, leaf.afterRead = nil, func() { looked <- struct{}{} } })
+		s.afterDirty = func() { <-looked } // the worker has read the switch before the rebind goes on
+		if err := s.engine.Rebind(background, RebindRequest{PortID: port(1), RequestID: "r1"}); err != nil {
+			t.Fatal(err)
+		}
+		s.afterDirty = nil
+		synctest.Wait()
+		wantStatuses(t, s, 1, "failed/rejected-by-switch", "bound")
+	})
+}

@@ -102,11 +102,16 @@ func (w *worker) reconfigure() {
 	w.nudge()
 }
 
-// force makes the worker compare the switch now.
-func (w *worker) force() {
+// pardon makes the next look try everything again that failed before.
+func (w *worker) pardon() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.forced = true
-	w.mu.Unlock()
+}
+
+// force makes the worker compare the switch now, with everything that failed before tried again.
+func (w *worker) force() {
+	w.pardon()
 	w.nudge()
 }
 
