@@ -22,7 +22,7 @@ const (
 	neutron = "neutron-RegionOne"
 )
 
-// exampleBinding is the event that EVENTS.md shows.
+// exampleBinding is a binding with every field that the contract has.
 const exampleBinding = `{ "specversion": "1.0", "type": "switchbind.binding.v1", "source": "neutron-RegionOne",
   "id": "0f6c0000-0000-4000-8000-000000000001", "subject": "b16e0dcd-67e8-4442-9a66-4d1692f5846f", "time": "2026-11-22T07:53:39Z",
   "datacontenttype": "application/json",
