@@ -23,8 +23,7 @@ func (w *worker) intend(ctx context.Context, g *goal, c switchdrivers.Change) er
 	})
 }
 
-// disclaim gives up VLANs that we created and that do not exist any more, and reports whether there were any: who makes them anew
-// owns them, and we must not delete them.
+// disclaim gives up VLANs that we created and that do not exist any more: who makes them anew owns them, and we must not delete them.
 func (w *worker) disclaim(ctx context.Context, actual switchdrivers.State) error {
 	gone := func(r *SwitchRecord) (vlans switchdrivers.VLANSet) {
 		for v := range r.CreatedVLANs.All() {

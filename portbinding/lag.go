@@ -7,9 +7,9 @@ import (
 	"github.com/switchbind/switchbind/switchdrivers"
 )
 
-// regroup takes note of a switch's LAG membership. What an entry asked for, or left, by way of a
-// port that is no member any more may still be on the LAG interface: it is held there until it is verified out. That is in the
-// ledger before anything is written under the new membership.
+// regroup takes note of a switch's LAG membership. What an entry asked for, or left, by way of a port that is no member any more may
+// still be on the LAG interface: it is held there until it is verified out. That is in the ledger before anything is written under
+// the new membership.
 func (e *Engine) regroup(ctx context.Context, name string, actual switchdrivers.State) error {
 	now := map[string]string{}
 	for lag, members := range actual.LAGs {
