@@ -44,12 +44,11 @@ func TestADirtySwitchWakesItsWorker(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	drain(core.woken)
 	if err := b.Signals().Dirty(t.Context(), "leaf.2", "unknown"); err != nil {
 		t.Fatal(err)
 	}
-	if w := within(t, "wake", core.woken); w.name != "leaf.2" {
-		t.Errorf("woke %s", w.name)
+	// A start may mark a switch twice, before the first signal has made us its owner: that wake may still be on its way.
+	for within(t, "wake", core.woken).name != "leaf.2" {
 	}
 	// Signals are acknowledged: nothing comes again, and the backlog is empty.
 	eventually(t, "no backlog", func() bool {
